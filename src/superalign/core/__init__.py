@@ -1,0 +1,1 @@
+"""The domain: types, the driver, measurement, specs and records, ports, registry, errors."""
