@@ -43,7 +43,9 @@ def parse(text: str) -> Ref:
     if not text:
         raise PluginError("empty plug-in name; `superalign list` shows what there is")
     match = _FILE.match(text)
-    name, rest = (f"{match[1]}:{match[2]}", match[3] or "") if match else (text.partition(":")[0], text.partition(":")[2])
+    name, rest = (
+        (f"{match[1]}:{match[2]}", match[3] or "") if match else (text.partition(":")[0], text.partition(":")[2])
+    )
     argument: list[str] = []
     options: dict[str, Any] = {}
     for part in rest.split(":") if rest else []:

@@ -147,4 +147,3 @@ def decode(data: bytes) -> dict[str, Any]:
     arrays = dict(load(data))
     plain = json.loads(arrays.pop(_JSON).tobytes())
     return {**arrays, **plain}
-

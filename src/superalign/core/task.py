@@ -80,7 +80,9 @@ class Task:
     def inputs(self, ids: Sequence[str]) -> Floats:
         """Vectors (n, d) of these items. Raises TaskError for a task of texts."""
         if self._inputs is None:
-            raise TaskError(f"{self.name} holds texts, not vectors; choose a model that reads text (bow, minilm, hf:...)")
+            raise TaskError(
+                f"{self.name} holds texts, not vectors; choose a model that reads text (bow, minilm, hf:...)"
+            )
         return self._inputs(ids)
 
     @property
@@ -111,7 +113,9 @@ class Task:
         def overseer(items: Sequence[Item]) -> list[Judgment]:
             outside = [i.id for i in items if i.id not in allowed]
             if outside:
-                raise TaskError(f"truth of {split!r} was asked for {outside[0]!r}, which is in {self._where.get(outside[0])}")
+                raise TaskError(
+                    f"truth of {split!r} was asked for {outside[0]!r}, which is in {self._where.get(outside[0])}"
+                )
             self._log("truth", [i.id for i in items], purpose)
             return [Judgment(i.id, Seat(), self._certain(i)) for i in items]
 
