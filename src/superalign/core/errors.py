@@ -8,6 +8,7 @@
     |   |-- ModelError         a model that cannot be found, loaded or run as asked
     |   `-- StoreError         a store that cannot be opened, read or written
     |       `-- Conflict       another process appended first
+    |-- Degenerate           data on which a method is undefined; the study reports it and goes on
     |-- ProtocolError          a protocol broke the rules of the driver
     `-- Interrupted            stopped on request; what was finished is kept
 
@@ -50,6 +51,10 @@ class StoreError(UserError):
 
 class Conflict(StoreError):
     """The stream's head is not the one expected: another process appended first."""
+
+
+class Degenerate(SuperalignError):
+    """Data on which a method is undefined (constant weak labels, a filter that keeps nothing)."""
 
 
 class ProtocolError(SuperalignError):

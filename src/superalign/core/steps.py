@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from superalign.core.digest import digest
 
 if TYPE_CHECKING:
-    from superalign.core.ports import Floats, Store
+    from superalign.core.ports import Floats, Progress, Store
 
 _JSON = "__json__"
+_REMEMBER = 8 << 20  # larger values (weights) are read from the store again rather than held in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,9 @@ class Done:
 class Steps:
     """Runs steps against a store; without a store, remembers them for this process only."""
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: Store | None = None, progress: Progress | None = None) -> None:
         self.store = store
+        self.progress = progress
         self.done: list[Done] = []
         self._memory: dict[str, dict[str, Any]] = {}
         self._tables: dict[str, dict[str, Floats]] = {}
@@ -61,7 +63,7 @@ class Steps:
             data = encode(compute())
             if self.store is not None:
                 self.store.put(key, data, {"step": name, "version": version})
-            self._memory[key] = value = decode(data)
+            value = self._remember(key, data)
             self.done.append(Done(name, key, False, time.perf_counter() - start))
         else:
             self.done.append(Done(name, key, True, 0.0))
@@ -88,10 +90,14 @@ class Steps:
         missing = [i for i, row in enumerate(ids) if row not in table]
         missing = list({ids[i]: i for i in missing}.values())
         if missing:
+            done = 0
             for positions, block in compute(missing):
                 names = [ids[i] for i in positions]
                 self._keep_block(table_name, names, np.asarray(block))
                 table.update(zip(names, np.asarray(block), strict=True))
+                done += len(names)
+                if self.progress is not None:
+                    self.progress(name, done, len(missing))
         self.done.append(Done(name, table_name, not missing, time.perf_counter() - start if missing else 0.0))
         return np.stack([table[row] for row in ids]) if ids else np.zeros((0, 0), np.float32)
 
@@ -122,8 +128,11 @@ class Steps:
         artifact = self.store.get(key) if self.store is not None else None
         if artifact is None:
             return None
-        value = decode(artifact.data)
-        if remember:
+        return self._remember(key, artifact.data) if remember else decode(artifact.data)
+
+    def _remember(self, key: str, data: bytes) -> dict[str, Any]:
+        value = decode(data)
+        if self.store is None or len(data) < _REMEMBER:
             self._memory[key] = value
         return value
 
@@ -137,7 +146,8 @@ def encode(value: Mapping[str, Any]) -> bytes:
     plain = {k: v for k, v in value.items() if k not in arrays}
     body = json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
     arrays[_JSON] = np.frombuffer(body, np.uint8)
-    return save(arrays)
+    data: bytes = save(arrays)
+    return data
 
 
 def decode(data: bytes) -> dict[str, Any]:

@@ -104,7 +104,8 @@ class Task:
         key = [self._answer(j.item) for j in judgments]
         choices = [len(self._item_choices(j.item)) for j in judgments]
         self._log("score", [j.item for j in judgments], metric)
-        return measure.score([j.verdict for j in judgments], key, choices, metric)
+        scores: Floats = measure.score([j.verdict for j in judgments], key, choices, metric)
+        return scores
 
     def truth(self, split: str, purpose: str) -> Overseer:
         """An overseer that knows the answers of `split` (and of no other). Each call is logged with `purpose`."""

@@ -1,0 +1,80 @@
+"""Runs a spec for a command: plan, progress, table, report; Ctrl-C leaves a run that can go on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from superalign.core.errors import UserError
+
+if TYPE_CHECKING:
+    from superalign.core.spec import Record, Spec
+    from superalign.core.study import Plan
+
+RESUME = "stopped; what was finished is kept. The same command goes on from here."
+
+
+def execute(
+    spec: Spec,
+    *,
+    store: str | None,
+    as_json: bool,
+    dry_run: bool,
+    report: Path | None = None,
+) -> Record | None:
+    """Prepare, plan and run a spec, and print its record. Returns None for a dry run."""
+    from superalign.cli.terminal import bars, print_plan, print_record
+
+    from superalign.core import records
+    from superalign.core.registry import find
+    from superalign.store import open_store
+
+    check_report(report)
+    with open_store(store) as opened:
+        try:
+            prepared = find("studies", spec.study).prepare(spec, opened)
+            plan: Plan = prepared.plan()
+            if dry_run:
+                print(json.dumps(asdict(plan), indent=2)) if as_json else print_plan(plan)
+                return None
+            for remark in plan.remarks:
+                print(remark, file=sys.stderr)
+            with bars() as progress:
+                record: Record = prepared.run(progress)
+        except KeyboardInterrupt:
+            print(f"\n{RESUME}", file=sys.stderr)
+            raise typer.Exit(130) from None
+        records.save(opened, record)
+    if report is not None:
+        write_report(record, report)
+    if as_json:
+        print(json.dumps(record.summary(), indent=2))
+    else:
+        print_record(record)
+        if report is not None:
+            print(f"report: {report}")
+        else:
+            print(f"report: superalign report {record.id}")
+    return record
+
+
+def check_report(path: Path | None) -> None:
+    """Refuse a report path that cannot work before anything runs."""
+    if path is not None and path.suffix not in (".html", ".md"):
+        raise UserError(f"a report is .html or .md, got {str(path)!r}")
+
+
+def write_report(record: Record, path: Path) -> None:
+    """The record as one HTML page or as Markdown, by the path's suffix."""
+    from superalign.report.markdown import markdown
+    from superalign.report.page import html
+
+    from superalign.report.files import write
+
+    check_report(path)
+    write(html(record) if path.suffix == ".html" else markdown(record), path)

@@ -1,0 +1,191 @@
+"""Label steps that ask a second opinion: a probe on frozen features, or the strong model itself.
+
+Probes predict out of fold, so no item's label reaches its own prediction. Sources: logistic probe:
+EleutherAI/w2s; agreement: GAIR-NLP/weak-to-strong-reasoning (arXiv 2407.13647); selective: the idea of
+arXiv 2511.14166, the details here are ours; noisy channel: Dawid and Skene 1979 with a classifier as
+prior (Raykar et al. 2010).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from superalign.core.errors import SpecError
+from superalign.learners.labels import Labels, View, folds
+from superalign.learners.losses import at_least, cross_entropy, log_softmax, unit
+from superalign.learners.neighbours import check_probe, neighbour_mean, relabel_or_filter, standardised
+
+if TYPE_CHECKING:
+    from superalign.core.ports import Floats, Ints
+
+
+def logistic(x: Floats, soft: Floats, l2: float) -> Floats:
+    """Softmax regression on soft labels: weights (d + 1, K), the last row is the bias.
+
+    Minimises `mean CE + l2 / 2 * |W|^2` over `x` (n, d) with L-BFGS; the bias is not penalised.
+    """
+    from scipy.optimize import minimize
+
+    design = np.column_stack([x, np.ones(len(x))])
+    shape = (design.shape[1], soft.shape[1])
+    penalty = np.full(shape, l2)
+    penalty[-1] = 0.0
+
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        w = flat.reshape(shape)
+        values, gradients = cross_entropy(soft, design @ w)
+        total = float(values.mean()) + float((penalty * w**2).sum()) / 2
+        return total, (design.T @ gradients / len(x) + penalty * w).reshape(-1)
+
+    solved = minimize(loss, np.zeros(shape).reshape(-1), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    return np.asarray(solved.x.reshape(shape))
+
+
+def out_of_fold(x: Floats, soft: Floats, l2: float, parts: list[Ints]) -> Floats:
+    """Probabilities (n, K) of each fold by a logistic probe fitted on the other folds."""
+    predicted = np.empty_like(soft)
+    for part in parts:
+        others = np.setdiff1d(np.arange(len(x)), part)
+        w = logistic(x[others], soft[others], l2)
+        predicted[part] = np.exp(log_softmax(x[part] @ w[:-1] + w[-1]))
+    return predicted
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Compare each label with an out-of-fold logistic probe on the strong model's features.
+
+    `do=filter` drops the share `drop` that disagrees most; `do=relabel` takes the probe's label instead.
+    Features are standardised; `l2` is per the mean cross-entropy.
+    """
+
+    do: str = "filter"
+    drop: float = 0.1
+    l2: float = 1e-3
+    folds: int = 5
+
+    def __post_init__(self) -> None:
+        check_probe(self.do, self.drop)
+        at_least("l2", self.l2, 0)
+        at_least("folds", self.folds, 2)
+
+    def __call__(self, labels: Labels, view: View) -> Labels:
+        parts = folds(labels.items, self.folds, view.seed)
+        probe = out_of_fold(standardised(view.features()), labels.soft, self.l2, parts)
+        return relabel_or_filter(labels, probe, self.do, self.drop, f"probe l2={self.l2:g}")
+
+
+def own_answers(view: View, step: str) -> Floats:
+    """The strong model's probabilities before training. Raises SpecError where it has none."""
+    own = view.zero_shot()
+    if own is None:
+        raise SpecError(
+            f"{step} compares with the strong model's own labels, and this model has none before it is trained; "
+            "choose a model that answers untrained (a language model), or the step probe"
+        )
+    return np.asarray(own, np.float64)
+
+
+@dataclass(frozen=True)
+class Agree:
+    """Keep the items whose weak label names the class that the strong model names before training."""
+
+    def __call__(self, labels: Labels, view: View) -> Labels:
+        own = own_answers(view, "agree")
+        return labels.keep(own.argmax(axis=1) == labels.hard, "agree")
+
+
+@dataclass(frozen=True)
+class Selective:
+    """The strong model's own label where it seems to know, the smoothed weak label elsewhere.
+
+    "Knows" is a logistic classifier, out of fold, on standardised features and the strong model's
+    confidence, trained to tell where its own label and the weak label agree; `tau` is the probability from
+    which its own label is taken. No truth is used, so systematic weak errors count as not knowing.
+    """
+
+    tau: float = 0.8
+    mix: float = 0.5
+    k: int = 20
+    l2: float = 1e-2
+    folds: int = 5
+
+    def __post_init__(self) -> None:
+        unit("tau", self.tau)
+        unit("mix", self.mix)
+        at_least("k", self.k, 1)
+        at_least("l2", self.l2, 0)
+        at_least("folds", self.folds, 2)
+
+    def __call__(self, labels: Labels, view: View) -> Labels:
+        own = own_answers(view, "selective")
+        x = standardised(view.features())
+        agree = (own.argmax(axis=1) == labels.hard).astype(np.float64)
+        confidence = standardised(own.max(axis=1)[:, None])
+        parts = folds(labels.items, self.folds, view.seed)
+        target = np.column_stack([1 - agree, agree])
+        knows = out_of_fold(np.column_stack([x, confidence]), target, self.l2, parts)[:, 1] >= self.tau
+        smoothed = (1 - self.mix) * labels.soft + self.mix * neighbour_mean(labels.soft, x, self.k)
+        soft = np.where(knows[:, None], own, smoothed)
+        return labels.relabel(soft, f"selective tau={self.tau:g}: {int(knows.sum())} own labels")
+
+
+def posterior(prior: Floats, channel: Floats, weak: Floats) -> Floats:
+    """`q(y | x, weak) ~ prior(y | x) P(weak | y)`, (n, K).
+
+    `channel` (K, K) or (n, K, K) holds `P(weak = w | y)` in row y. A soft weak label (n, K) stands for
+    its mixture. The identity channel gives hard weak labels back; a channel of equal rows gives the prior.
+    """
+    likelihood = np.einsum("...yw,...w->...y", channel, weak)
+    joint = prior * likelihood
+    totals = joint.sum(axis=1, keepdims=True)
+    return np.where(totals > 0, joint / np.where(totals > 0, totals, 1), prior)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Relabel by expectation-maximisation over a noisy channel from the true class to the weak label.
+
+    In turn: fit an out-of-fold probe on the current labels, estimate per slice the confusion matrix
+    `P(weak | y)` from them, recompute the labels. Slices are `slices` equal parts by weak confidence.
+    Each matrix starts at, and is smoothed by `smoothing` pseudo-items of, a channel that is right with
+    probability `start`, which also keeps the classes from swapping.
+    """
+
+    rounds: int = 5
+    slices: int = 1
+    start: float = 0.8
+    smoothing: float = 20.0
+    l2: float = 1e-2
+    folds: int = 5
+
+    def __post_init__(self) -> None:
+        at_least("rounds", self.rounds, 1)
+        at_least("slices", self.slices, 1)
+        unit("start", self.start)
+        at_least("smoothing", self.smoothing, 1e-6)
+        at_least("l2", self.l2, 0)
+        at_least("folds", self.folds, 2)
+
+    def __call__(self, labels: Labels, view: View) -> Labels:
+        x, weak = standardised(view.features()), labels.soft
+        n, classes = weak.shape
+        parts = folds(labels.items, self.folds, view.seed)
+        place = np.argsort(np.argsort(weak.max(axis=1), kind="stable"), kind="stable") * self.slices // n
+        away = (1 - self.start) / (classes - 1)
+        first = np.full((classes, classes), away) + np.eye(classes) * (self.start - away)
+        soft = weak
+        for _ in range(self.rounds):
+            prior = out_of_fold(x, soft, self.l2, parts)
+            channels = np.stack([self.confusion(soft[place == s], weak[place == s], first) for s in range(self.slices)])
+            soft = posterior(prior, channels[place], weak)
+        right = np.einsum("skk->s", channels) / classes
+        return labels.relabel(soft, "channel right " + "/".join(f"{share:.2f}" for share in right))
+
+    def confusion(self, soft: Floats, weak: Floats, first: Floats) -> Floats:
+        """`P(weak = w | y)` (K, K) from posteriors and weak labels, smoothed towards `first`."""
+        counts = soft.T @ weak + self.smoothing / len(first) * first
+        return np.asarray(counts / counts.sum(axis=1, keepdims=True))
