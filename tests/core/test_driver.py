@@ -150,7 +150,9 @@ def test_what_arrived_before_a_crash_is_kept(tmp_path: Path, serial: bool) -> No
 
     with open_store(str(tmp_path / "s.sqlite")) as store:
         with pytest.raises(Crash):
-            play(debate, {"debater": Recorder(crashes, serial), "judge": Recorder(echo)}, GAMES, Transcript(store, "run"))
+            play(
+                debate, {"debater": Recorder(crashes, serial), "judge": Recorder(echo)}, GAMES, Transcript(store, "run")
+            )
         assert sum(1 for e in store.read("run") if e.body["kind"] == "reply") == 30
         debater = Recorder(echo, serial)
         judgments = play(debate, {"debater": debater, "judge": Recorder(echo)}, GAMES, Transcript(store, "run"))

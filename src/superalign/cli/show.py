@@ -53,7 +53,9 @@ def show(record: Name = "last", store: StoreUrl = None, as_json: AsJson = False)
 
 
 def compare(
-    names: Annotated[Optional[list[str]], typer.Argument(metavar="RECORD...", help="One or more records. [default: last]")] = None,  # noqa: UP045
+    names: Annotated[
+        Optional[list[str]], typer.Argument(metavar="RECORD...", help="One or more records. [default: last]")
+    ] = None,  # noqa: UP045
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -76,7 +78,9 @@ def compare(
 
 def report(
     record: Name = "last",
-    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="Where to write: .html or .md. [default: RECORD.html]")] = None,  # noqa: UP045
+    out: Annotated[
+        Optional[Path], typer.Option("--out", "-o", help="Where to write: .html or .md. [default: RECORD.html]")
+    ] = None,  # noqa: UP045
     spec: Annotated[bool, typer.Option("--spec", help="Print the spec as TOML instead.")] = False,
     store: StoreUrl = None,
 ) -> None:
@@ -97,7 +101,9 @@ def report(
 
 
 def plugins(
-    kind: Annotated[Optional[str], typer.Argument(help="tasks, models, protocols, losses, labels, wrappers or studies.")] = None,  # noqa: UP045
+    kind: Annotated[
+        Optional[str], typer.Argument(help="tasks, models, protocols, losses, labels, wrappers or studies.")
+    ] = None,  # noqa: UP045
     as_json: AsJson = False,
 ) -> None:
     """List the plug-ins of each kind, with their options."""
@@ -119,6 +125,8 @@ def plugins(
             summary = (plugin.__doc__ or "").strip().partition("\n")[0] if callable(plugin) else ""
             rows.append([each, name, ", ".join(options_of(plugin, given) or []) if callable(plugin) else "", summary])
     if as_json:
-        print(json.dumps([dict(zip(("kind", "name", "options", "summary"), row, strict=True)) for row in rows], indent=2))
+        print(
+            json.dumps([dict(zip(("kind", "name", "options", "summary"), row, strict=True)) for row in rows], indent=2)
+        )
     else:
         print_table(("kind", "name", "options", "what it is"), rows)

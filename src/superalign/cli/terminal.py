@@ -26,7 +26,13 @@ def bars() -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Bars(*columns, console=Console(stderr=True), transient=True) as shown:
         known: dict[str, TaskID] = {}
 
@@ -56,7 +62,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
 
 def print_plan(plan: Plan) -> None:
     """The steps of a dry run, and what it would cost."""
-    rows = [[step.name, "in the store" if step.known else "to run", step.key.split("/")[-1][:12]] for step in plan.steps]
+    rows = [
+        [step.name, "in the store" if step.known else "to run", step.key.split("/")[-1][:12]] for step in plan.steps
+    ]
     print_table(("step", "state", "key"), rows)
     for remark in plan.remarks:
         print(remark)

@@ -110,7 +110,8 @@ def _shares(masks: list[Mask], agree: Mask, right: Mask, student_ok: Mask, group
         low = 0.025 ** (1 / units) if value == 1 else low
         high = 1 - 0.025 ** (1 / units) if value == 0 else high
         numbers.append(Number(value=value, low=low, high=high, n=count, seeds=seeds))
-    return [Anatomy(*numbers[i : i + 6]) for i in range(0, len(numbers), 6)]
+    sixes = [numbers[i : i + 6] for i in range(0, len(numbers), 6)]
+    return [Anatomy(s[0], s[1], s[2], s[3], s[4], s[5]) for s in sixes]
 
 
 def misfit(student_probs: ArrayLike, weak_probs: ArrayLike) -> Number:

@@ -266,7 +266,7 @@ def _by_series(alt: Any, channel: str, look: Sequence[Any], data: Sequence[Row],
     """A channel that tells series apart. Channels with the same domain share one legend; one series needs none."""
     names = _names(data)
     scale = alt.Scale(domain=names, range=[look[i % len(look)] for i in range(len(names))])
-    symbol = {"symbolType": "stroke", "symbolFillColor": "transparent"} if line else {}
+    symbol = {"symbolType": "stroke", "symbolFillColor": "transparent", "symbolSize": 500} if line else {}
     key = alt.Legend(title=None, **symbol) if len(names) > 1 else None
     return getattr(alt, channel)("series:N", scale=scale, legend=key)
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import Pool
 
 from superalign.core.errors import StoreError
 from superalign.store.failures import DRIVER, ELSEWHERE, explain, transient
@@ -32,6 +33,7 @@ class Database:
         self.place = place
         self.engine = _sqlite(place) if place.file else _postgres(place)
         self._process = os.getpid()
+        self._inherited: list[Pool] = []
         self.close = weakref.finalize(self, self.engine.dispose)
 
     def read(self, work: Callable[[Connection], T]) -> T:
@@ -69,7 +71,9 @@ class Database:
 
     def _once(self, work: Callable[[Connection], T], writing: bool) -> T:
         if os.getpid() != self._process:
-            self.engine.dispose(close=False)  # a parent's sockets and file locks are not ours to use or close
+            # A parent's sockets and file locks are not ours to use, nor to close: kept, out of reach.
+            self._inherited.append(self.engine.pool)
+            self.engine.dispose(close=False)
             self._process = os.getpid()
         with self.engine.connect() as connection:
             connection.execution_options(writing=writing)

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from superalign.core.errors import TaskError
-from superalign.tasks.fetch import Blob
+from superalign.tasks import fetch
 from superalign.tasks.source import Format
 
 _SUFFIXES: dict[str, Format] = {
@@ -45,7 +45,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def read(blob: Blob, format: Format | None = None, encoding: str | None = None) -> Table:  # noqa: A002
+def read(blob: fetch.Blob, format: Format | None = None, encoding: str | None = None) -> Table:  # noqa: A002
     """The rows of a file. `format` and `encoding` override what its name and content say.
 
     Raises TaskError for an empty file, a form that cannot be told, and any broken line.
@@ -73,7 +73,7 @@ def read(blob: Blob, format: Format | None = None, encoding: str | None = None) 
     return Table(blob.name, columns, rows, notes)
 
 
-def _decode(blob: Blob, encoding: str | None) -> tuple[str, tuple[str, ...]]:
+def _decode(blob: fetch.Blob, encoding: str | None) -> tuple[str, tuple[str, ...]]:
     data = blob.data
     if encoding is not None:
         try:
@@ -195,14 +195,18 @@ def _plain(name: str, lines: list[str], form: str) -> Iterator[Row]:
         yield Row(f"line {number}", {"label": coarse if form == "trec" else label, "text": rest[0]})
 
 
-def _parquet(blob: Blob) -> Table:
+def _parquet(blob: fetch.Blob) -> Table:
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise TaskError(f"{blob.name!r} needs pyarrow to be read; type: pip install 'superalign[data]'") from error
     try:
-        table = pyarrow.parquet.read_table(pyarrow.BufferReader(blob.data))
+        file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(blob.data))
+        size = sum(file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups))
+        if size > fetch.LIMIT:
+            raise TaskError(f"{blob.name!r} unpacks to {size / 2**30:.1f} GiB, so it is refused; give a part of it")
+        table = file.read()
     except (pyarrow.ArrowException, OSError) as error:
         raise TaskError(f"{blob.name!r} is not a parquet file that can be read: {error}") from error
     rows = tuple(Row(f"row {k + 1}", cells) for k, cells in enumerate(table.to_pylist()))

@@ -1,10 +1,10 @@
 """A contract suite for protocols: subclass it in your tests and give it your protocol.
 
-    class TestMine(ProtocolContract):
-        roles = ("judge",)
+class TestMine(ProtocolContract):
+    roles = ("judge",)
 
-        def protocol(self):
-            return mine()
+    def protocol(self):
+        return mine()
 """
 
 from __future__ import annotations

@@ -1,0 +1,178 @@
+"""Pages that are one file each: no network, no script, light and dark, phone and paper."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from superalign.core.spec import Number, Record, Table
+from superalign.report import charts, numbers, palette, svg
+from superalign.report.compare import compare_rows, require_several, spec_differences
+from superalign.report.files import file_name
+from superalign.report.text import cell, one_line, visible, visible_all
+from superalign.report.toml import toml
+
+_TEMPLATES = Path(__file__).parent / "templates"
+MAX_ROWS = 200
+"""Rows of a table that a page shows; the record inside the page has all of them."""
+MAX_INSIDE = 1_500_000
+"""Bytes of a record that a page carries as a download; browsers refuse much longer addresses."""
+
+
+def html(record: Record) -> str:
+    """One study as a self-contained HTML page, the same bytes for the same record."""
+    return _page("record.html", title=record.title, **_context(record))
+
+
+def fragment(record: Record) -> str:
+    """The inside of `html`, for a page that brings its own frame and `styles()`."""
+    return _environment().get_template("record_body.html").render(_context(record))
+
+
+def index(records: Sequence[Record], href: Callable[[Record], str] | None = None) -> str:
+    """A page that lists runs, newest first. `href` gives the address of each; by default the file beside
+    this page that `files.file_name` names."""
+    link = href or (lambda record: file_name(record.id))
+    runs = [{"record": r, "href": link(r), "answer": numbers.answer(r)} for r in reversed(records)]
+    return _page("index.html", title="Runs", runs=runs)
+
+
+def compare(records: Sequence[Record]) -> str:
+    """Several records side by side, as a page. Raises UserError for fewer than two."""
+    require_several(records)
+    return _page(
+        "compare.html",
+        title="Comparison of " + ", ".join(r.id for r in records),
+        records=list(records),
+        rows=compare_rows(records),
+        differences=spec_differences(records),
+    )
+
+
+def styles() -> str:
+    """The style sheet of every page."""
+    return palette.css() + (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+
+
+def _page(template: str, **context: Any) -> str:
+    css = styles()
+    allowed = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    frame = {"css": Markup(css), "style_hash": allowed}  # noqa: S704 our own file
+    return _environment().get_template(template).render(**context, **frame)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        cell=cell,
+        label=numbers.label,
+        short=numbers.short,
+        one_line=one_line,
+        json=_json,
+        base64=lambda text: base64.b64encode(text.encode("utf-8", "replace")).decode(),
+    )
+    environment.globals.update(
+        answer=numbers.answer,
+        is_defined=numbers.is_defined,
+        reason=numbers.reason,
+        format_value=numbers.format_value,
+        format_interval=numbers.format_interval,
+        format_support=numbers.format_support,
+        house=numbers.house,
+        max_rows=MAX_ROWS,
+    )
+    return environment
+
+
+def _printable(value: Any) -> Any:
+    """What a template prints: invisible characters made visible, before Jinja escapes the rest."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(visible_all(value), indent=1, ensure_ascii=False, default=str)
+
+
+def _context(record: Record) -> dict[str, Any]:
+    by_condition, shared = numbers.artifacts_of(record)
+    inside = record.model_dump_json(indent=1)
+    return {
+        "record": record,
+        "answer_text": numbers.answer(record),
+        "notes": numbers.remarks(record),
+        "columns": [_column(record, name) for name in numbers.columns(record)],
+        "labels": {c.name: numbers.labels(c) for c in record.conditions},
+        "figures": [_figure(key, chart, i) for i, (key, chart) in enumerate(record.charts.items(), start=1)],
+        "tables": [_table(table) for table in record.tables.values()],
+        "artifacts": by_condition,
+        "shared": shared,
+        "toml": toml(record.spec),
+        "spec_file": f"{file_name(record.study, '')}-{numbers.short(record.spec_hash)}.toml",
+        "audit_sentence": numbers.audit_sentence(record),
+        "leaks": numbers.leaks(record),
+        "inside": inside if len(inside) <= MAX_INSIDE else None,
+        "inside_file": file_name(record.id, ".json"),
+    }
+
+
+def _column(record: Record, name: str) -> dict[str, Any]:
+    found = numbers.column(record, name)
+    support = numbers.shared_support(found)
+    return {"name": name, "decimals": numbers.column_digits(found), "support": support}
+
+
+def _figure(key: str, chart: Mapping[str, Any], number: int) -> dict[str, Any]:
+    title, subtitle = svg.heading(chart)
+    figure: dict[str, Any] = {"key": key, "title": title or numbers.label(key), "subtitle": subtitle, "chart": chart}
+    figure |= {"wide": None, "narrow": None, "fault": None, "table": _chart_table(chart)}
+    try:
+        figure["wide"] = svg.draw(chart, f"c{number}")
+        if svg.fits_phone(chart):
+            figure["narrow"] = svg.draw(chart, f"n{number}", svg.PHONE)
+    except svg.ChartError as error:
+        figure["fault"] = str(error)
+    return figure
+
+
+def _chart_table(chart: Mapping[str, Any]) -> dict[str, Any] | None:
+    rows = charts.chart_rows(chart)
+    if not rows:
+        return None
+    columns = list(dict.fromkeys(k for row in rows for k in row if any(r.get(k) not in (None, "") for r in rows)))
+    body = tuple(tuple(row.get(k) for k in columns) for row in rows)
+    return _table(Table(title="", columns=tuple(columns), rows=body))
+
+
+def _table(table: Table) -> dict[str, Any]:
+    numeric = [
+        all(isinstance(v, int | float | None) and not isinstance(v, bool) for v in column)
+        for column in zip(*table.rows, strict=False)
+    ]
+    return {"table": table, "numeric": numeric or [False] * len(table.columns), "rows": [_row(r) for r in table.rows[:MAX_ROWS]]}
+
+
+def _row(row: Sequence[Any]) -> list[Any]:
+    """Values of a table; what looks like a number with doubt is shown as one."""
+    return [_as_number(value) for value in row]
+
+
+def _as_number(value: Any) -> Any:
+    if isinstance(value, Mapping) and {"value", "low", "high"} <= set(value) <= set(Number.model_fields):
+        return numbers.format_number(Number.model_validate(dict(value)))
+    return value
