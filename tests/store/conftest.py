@@ -108,7 +108,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def behind() -> Iterator[Callable[[str, str], None]]:
+def behind() -> Callable[[str, str], None]:
     """`behind(url, statement)`: change a store's tables without the store."""
 
     def change(url: str, statement: str) -> None:
@@ -118,4 +118,4 @@ def behind() -> Iterator[Callable[[str, str], None]]:
             assert connection.execute(text(statement)).rowcount != 0
         engine.dispose()
 
-    yield change
+    return change

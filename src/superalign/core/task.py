@@ -107,6 +107,13 @@ class Task:
         scores: Floats = measure.score([j.verdict for j in judgments], key, choices, metric)
         return scores
 
+    def constant_accuracy(self, split: str) -> tuple[float, ...]:
+        """The accuracy of always choosing each place, in order: what a guard calls chance is the best of them."""
+        items = self.items(split)
+        self._log("score", [i.id for i in items], "accuracy of constant answers")
+        most = max((len(i.choices) for i in items), default=0)
+        return tuple(sum(self._key[i.id] == k for i in items) / len(items) for k in range(most))
+
     def truth(self, split: str, purpose: str) -> Overseer:
         """An overseer that knows the answers of `split` (and of no other). Each call is logged with `purpose`."""
         allowed = {item.id for item in self.items(split)}

@@ -93,6 +93,10 @@ def objective(loss: Loss, labels: Labels) -> Objective:
     ids = np.unique([item.id for item in labels.items], return_inverse=True)[1]
 
     def goal(logits: Floats, rows: Ints, step: int, total: int) -> tuple[Floats, Floats]:
+        if not np.isfinite(logits).all():
+            raise ModelError(
+                f"the fit diverged: logits are not finite at step {step} of {total}; lower the learning rate"
+            )
         values, gradients = prepared(logits, soft[rows], step, total, ids[rows])
         return weight[rows] * values, weight[rows, None] * gradients
 
@@ -127,12 +131,10 @@ class _Best:
 
 
 def _view(model: Trainable, items: Sequence[Item], seed: int) -> View:
+    ask = getattr(model, "zero_shot", None)  # only models that answer untrained have it
+
     def zero_shot() -> Floats | None:
-        try:
-            own = probabilities(model, items)
-        except ModelError:
-            return None  # an untrained head
-        return None if np.ptp(own) < 1e-9 else own  # an untrained head that says nothing
+        return ask(items) if ask is not None else None
 
     return View(lambda: model.features(items), zero_shot, seed)
 

@@ -8,6 +8,7 @@ transportation problem: the one-hot rows with the given class counts and the lar
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,10 +33,13 @@ def class_counts(prior: Floats, n: int) -> Ints:
 def harden(z: Floats, prior: Floats, ids: Ints | None = None) -> Floats:
     """One-hot rows (B, K) with `class_counts(prior, B)` rows per class and the largest sum of logits.
 
-    Ties go by `ids` (position where absent). K = 2 sorts. K > 2 is exact too; measured on one core for
-    random logits and K = 6: 3 ms at B = 32, 15 ms at B = 1500, 60 ms at B = 8000.
+    Ties go by `ids` (position where absent). K = 2 sorts. K > 2 is exact too; one core took, for random
+    logits and K = 6, .2 ms at B = 32, 2.4 ms at B = 1500 and 21 ms at B = 8000 (a dense assignment solver:
+    .3 s at B = 1500 and B^3 from there). Raises ValueError for logits that are not finite.
     """
     rows, classes = z.shape
+    if not np.isfinite(z).all():
+        raise ValueError("logits that are not finite cannot be ranked")
     ids = np.arange(rows) if ids is None else ids
     counts = class_counts(prior, rows)
     if classes == 2:
@@ -56,7 +60,7 @@ def assign(z: Floats, counts: Ints) -> Ints:
     to have. Then single rows move along cheapest paths from classes with too many to classes with too
     few, which keeps the optimum (successive shortest paths).
     """
-    place = (z + _prices(z, counts)).argmax(axis=1)
+    place: Ints = (z + _prices(z, counts)).argmax(axis=1)
     classes = z.shape[1]
     surplus = np.bincount(place, minlength=classes) - counts
     cost = np.full((classes, classes), np.inf)
@@ -71,7 +75,7 @@ def assign(z: Floats, counts: Ints) -> Ints:
             else:
                 cost[k] = np.inf
         stale = _cheapest_path(cost, surplus)
-        moves = [(mover[a, b], b) for a, b in zip(stale, stale[1:], strict=False)]
+        moves = [(mover[a, b], b) for a, b in pairwise(stale)]
         for row, target in moves:
             place[row] = target
         surplus[stale[0]] -= 1

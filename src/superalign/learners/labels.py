@@ -9,7 +9,7 @@ of the key.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from typing import Protocol as Interface
@@ -140,16 +140,17 @@ def overseer_of(model: Trainable) -> Overseer:
     return lambda items: judgments_of(items, probabilities(model, items)) if items else []
 
 
-def recalled(judgments: Sequence[Judgment], otherwise: Overseer) -> Overseer:
-    """An overseer that repeats these judgments, and asks `otherwise` about all other items."""
-    known: Mapping[str, Judgment] = {j.item: j for j in judgments}
+def remembered(overseer: Overseer, said: Sequence[Judgment] = ()) -> Overseer:
+    """An overseer that is asked once about each item; `said` are judgments that count as asked already."""
+    known = {j.item: j for j in said}
 
-    def overseer(items: Sequence[Item]) -> list[Judgment]:
-        unknown = [item for item in items if item.id not in known]
-        asked = {j.item: j for j in otherwise(unknown)} if unknown else {}
-        return [known.get(item.id) or asked[item.id] for item in items]
+    def once(items: Sequence[Item]) -> list[Judgment]:
+        unknown = list({item.id: item for item in items if item.id not in known}.values())
+        if unknown:
+            known.update((j.item, j) for j in overseer(unknown))
+        return [known[item.id] for item in items]
 
-    return overseer
+    return once
 
 
 def folds(items: Sequence[Item], count: int, seed: int) -> list[Ints]:
@@ -279,3 +280,8 @@ class Shuffle:
     def __call__(self, labels: Labels, view: View) -> Labels:
         order = stream(view.seed, "shuffle", [item.id for item in labels.items]).permutation(len(labels.items))
         return labels.relabel(labels.soft[order], "shuffle")
+
+
+# The names by which methods mention the steps.
+hard, sharpen, confident = Hard, Sharpen, Confident
+subset, weighted, shuffle = Subset, Weighted, Shuffle

@@ -74,12 +74,19 @@ def reverse_cross_entropy(z: Floats, y: Floats, eps: float) -> tuple[Floats, Flo
 
 def unit(name: str, value: float, *, open_top: bool = False) -> None:
     """Raises ValueError unless `value` is in [0, 1], or in [0, 1) with `open_top`."""
+    _number(name, value)
     if not (0 <= value < 1 or (value == 1 and not open_top)):
         raise ValueError(f"{name} must be between 0 and 1{' (1 excluded)' if open_top else ''}, got {value}")
 
 
+def _number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+
+
 def at_least(name: str, value: float, low: float) -> None:
     """Raises ValueError unless `low <= value < infinity`."""
+    _number(name, value)
     if not low <= value < np.inf:
         raise ValueError(f"{name} must be {low:g} or more and finite, got {value}")
 

@@ -174,6 +174,9 @@ class Topological:
         return means
 
 
+knn, smooth, topological = Knn, Smooth, Topological  # the names by which methods mention them
+
+
 def _largest(members: Ints, component: Ints) -> Ints:
     """The members of their largest component; of equal ones, that of the earliest member."""
     names, first, size = np.unique(component[members], return_index=True, return_counts=True)

@@ -189,3 +189,7 @@ class Channel:
         """`P(weak = w | y)` (K, K) from posteriors and weak labels, smoothed towards `first`."""
         counts = soft.T @ weak + self.smoothing / len(first) * first
         return np.asarray(counts / counts.sum(axis=1, keepdims=True))
+
+
+# The names by which methods mention the steps.
+probe, agree, selective, channel = Probe, Agree, Selective, Channel

@@ -9,6 +9,7 @@ falls to zero along a cosine. `manifold-mlp` is the pretrained strong model of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,7 @@ WATCHED = 10
 def layers(flat: Single, sizes: Sequence[int]) -> list[Layer]:
     """Views of a flat vector as weights (in, out) and biases (out,) of each layer."""
     views, start = [], 0
-    for wide, narrow in zip(sizes[:-1], sizes[1:], strict=True):
+    for wide, narrow in pairwise(sizes):
         end = start + wide * narrow
         views.append((flat[start:end].reshape(wide, narrow), flat[end : end + narrow]))
         start = end + narrow
@@ -43,7 +44,7 @@ def layers(flat: Single, sizes: Sequence[int]) -> list[Layer]:
 
 def count(sizes: Sequence[int]) -> int:
     """The number of weights and biases."""
-    return sum((wide + 1) * narrow for wide, narrow in zip(sizes[:-1], sizes[1:], strict=True))
+    return sum((wide + 1) * narrow for wide, narrow in pairwise(sizes))
 
 
 def initial(sizes: Sequence[int], rng: np.random.Generator) -> Single:
@@ -203,7 +204,9 @@ class Mlp:
         sizes = (arrays[0].shape[0], *self._hidden, self._outputs)
         wanted = [view.shape for pair in layers(np.zeros(count(sizes), np.float32), sizes) for view in pair]
         if [a.shape for a in arrays] != wanted or len(state) != len(arrays):
-            raise ModelError(f"{self._name} cannot load { {k: v.shape for k, v in state.items()} }: it has layers {sizes}")
+            raise ModelError(
+                f"{self._name} cannot load { {k: v.shape for k, v in state.items()} }: it has layers {sizes}"
+            )
         return self._copy(np.concatenate([a.astype(np.float32).ravel() for a in arrays]), sizes)
 
     def answer(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Reply]]:
@@ -232,9 +235,7 @@ class Mlp:
                    body=self._body, flat=(flat, sizes))  # fmt: skip
 
 
-def _batches(
-    n: int, training: tuple[int, float, int], rng: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
+def _batches(n: int, training: tuple[int, float, int], rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
     epochs, _, size = training
     for _ in range(epochs):
         shuffled = rng.permutation(n)

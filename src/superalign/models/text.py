@@ -62,7 +62,8 @@ class Vocabulary:
                              " linear, random-features or mlp") from error  # fmt: skip
         seen = np.asarray((counts > 0).sum(0)).ravel()
         rarity = np.log((1 + len(texts)) / (1 + seen)) + 1
-        return replace(self, terms=tuple(counter.get_feature_names_out()), rarity=tuple(rarity.tolist()))
+        kept = tuple(rarity.tolist()) if self.weigh else ()
+        return replace(self, terms=tuple(counter.get_feature_names_out()), rarity=kept)
 
     def read(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, terms). Needs `terms`."""
@@ -76,7 +77,7 @@ class Vocabulary:
         np.log(counts, out=counts, where=present)
         counts[:] = np.where(present, (1 + counts) * np.asarray(self.rarity, np.float32), 0)
         length = np.sqrt((counts**2).sum(1, keepdims=True))
-        return counts / np.where(length > 0, length, 1)
+        return np.asarray(counts / np.where(length > 0, length, 1), np.float32)
 
 
 def read_items(vocabulary: Vocabulary, items: Sequence[Item], classes: bool) -> Floats:
@@ -196,7 +197,9 @@ class TextModel:
         return HeadModel(self._name, identity, table, self._choices, C=self._C, grid=self._grid)
 
     def _copy(self, vocabulary: Vocabulary, head: HeadModel) -> TextModel:
-        return TextModel(self._name, vocabulary, self._choices, C=self._C, grid=self._grid, head=head, known=self._known)
+        return TextModel(
+            self._name, vocabulary, self._choices, C=self._C, grid=self._grid, head=head, known=self._known
+        )
 
 
 def _unread(items: Sequence[Item]) -> Floats:

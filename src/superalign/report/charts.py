@@ -26,7 +26,12 @@ PGR_WINDOW = (-1.0, 2.0)
 
 
 def bars_with_intervals(
-    rows: Sequence[Row], title: str, *, x: str = "accuracy", references: Sequence[tuple[str, float]] = (), note: str = ""
+    rows: Sequence[Row],
+    title: str,
+    *,
+    x: str = "accuracy",
+    references: Sequence[tuple[str, float]] = (),
+    note: str = "",
 ) -> dict[str, Any]:
     """A point and its interval per condition, with vertical rules for what it is compared to.
 
@@ -57,8 +62,14 @@ def curves(rows: Sequence[Row], title: str, *, x: str = "step", y: str = "value"
     data = [_pick(r, ("step", "value", "low", "high"), ("series",)) for r in rows]
     for row in data:
         row["_tip"] = f"{row['series']}, {x} {cell(row['step'])}: {_words(row)}"
-    chart = alt.Chart().encode(x=alt.X("step:Q", title=x, scale=alt.Scale(padding=8, nice=False, zero=False), axis=alt.Axis(grid=False)), y=_vertical(alt, y, _value_domain(data)))
-    colour, dash = _by_series(alt, "Color", SERIES, data, line=True), _by_series(alt, "StrokeDash", DASHES, data, line=True)
+    chart = alt.Chart().encode(
+        x=alt.X("step:Q", title=x, scale=alt.Scale(padding=8, nice=False, zero=False), axis=alt.Axis(grid=False)),
+        y=_vertical(alt, y, _value_domain(data)),
+    )
+    colour, dash = (
+        _by_series(alt, "Color", SERIES, data, line=True),
+        _by_series(alt, "StrokeDash", DASHES, data, line=True),
+    )
     layers = [
         chart.mark_line(strokeWidth=2, aria=False).encode(color=colour, strokeDash=dash),
         chart.mark_point(filled=True, size=30, opacity=1).encode(color=colour, description="_tip:N"),
@@ -81,7 +92,8 @@ def scatter(rows: Sequence[Row], title: str, *, x: str = "x", y: str = "y", note
         row["series"] = row.pop("group")
         row["_tip"] = f"{row['name'] or row['series']}: {x} {_words(row, 'x')}, {y} {_words(row, 'y')}"
     base = alt.Chart().encode(
-        x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False, nice=True)), y=_vertical(alt, y, _value_domain(data, "y"), "y")
+        x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False, nice=True)),
+        y=_vertical(alt, y, _value_domain(data, "y"), "y"),
     )
     colour, shape = _by_series(alt, "Color", SERIES, data), _by_series(alt, "Shape", SHAPES, data)
     layers = []
@@ -89,7 +101,9 @@ def scatter(rows: Sequence[Row], title: str, *, x: str = "x", y: str = "y", note
         layers.append(base.mark_rule(aria=False).encode(x="x_low:Q", x2="x_high:Q", color=colour))
     if _has_bounds(data, "y_"):
         layers.append(base.mark_rule(aria=False).encode(y="y_low:Q", y2="y_high:Q", color=colour))
-    layers.append(base.mark_point(filled=True, size=64, opacity=1).encode(color=colour, shape=shape, description="_tip:N"))
+    layers.append(
+        base.mark_point(filled=True, size=64, opacity=1).encode(color=colour, shape=shape, description="_tip:N")
+    )
     if len(data) <= 12 and any(r["name"] for r in data):
         layers.append(base.mark_text(align="left", dx=8, dy=-6, color=MUTED, aria=False).encode(text="name:N"))
     bounds = [{**r, "low": r["y_low"], "high": r["y_high"]} for r in data]
@@ -133,10 +147,10 @@ def _intervals(
     order = list(dict.fromkeys(r["name"] for r in data))
     undefined = [r["name"] for r in data if r["value"] is None]
     grey = {"condition": {"test": f"indexof({json.dumps(undefined)}, datum.value) >= 0", "value": MUTED}, "value": INK}
-    base = alt.Chart().encode(
-        y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelColor=grey))
+    base = alt.Chart().encode(y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelColor=grey)))
+    across = alt.X(
+        "_low:Q", title=x, scale=alt.Scale(domain=list(domain), nice=False, zero=False), axis=alt.Axis(tickCount=6)
     )
-    across = alt.X("_low:Q", title=x, scale=alt.Scale(domain=list(domain), nice=False, zero=False), axis=alt.Axis(tickCount=6))
     defined, there = base.transform_filter("isValid(datum.value)"), "isValid(datum._{0})"
     layers = [
         *_rules(alt, references),
@@ -205,28 +219,42 @@ def _finish(
     """The layers over one copy of the rows, as a dict, in the house's look."""
     heading = alt.TitleParams(title, subtitle=subtitle) if subtitle else alt.TitleParams(title)
     size: Any = alt.Step(STEP) if height == STEP else height
-    chart = alt.layer(*layers, data=alt.Data(values=list(data))).properties(
-        title=heading, width=WIDTH, height=size, autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
-    ).configure(**_CONFIG)
+    chart = (
+        alt.layer(*layers, data=alt.Data(values=list(data)))
+        .properties(
+            title=heading, width=WIDTH, height=size, autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
+        )
+        .configure(**_CONFIG)
+    )
     with _inline(alt):
         done: dict[str, Any] = chart.to_dict()
     return done
 
 
-_TEXT = {"labelColor": MUTED, "titleColor": MUTED, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
+_TEXT = {
+    "labelColor": MUTED,
+    "titleColor": MUTED,
+    "labelFontSize": 12,
+    "titleFontSize": 12,
+    "titleFontWeight": "normal",
+}
 _CONFIG: dict[str, Any] = {
     "font": FONT,
     "background": "transparent",
     "padding": {"left": 2, "right": 12, "top": 4, "bottom": 2},
     "view": {"stroke": None},
     "title": {
-        "anchor": "start", "frame": "group", "fontSize": 15, "color": INK, "subtitleColor": MUTED, "subtitleFontSize": 12,
-        "offset": 18,
+        "anchor": "start", "frame": "group", "fontSize": 15, "color": INK, "subtitleColor": MUTED,
+        "subtitleFontSize": 12, "offset": 18,
     },
     "axis": {"gridColor": FAINT, "domainColor": MUTED, "tickColor": MUTED, "titlePadding": 8, **_TEXT},
-    "axisYDiscrete": {"domain": False, "ticks": False, "grid": False, "labelLimit": 260, "labelPadding": 10, "labelColor": INK},
-    "axisYQuantitative": {"domain": False, "ticks": False, "titleAngle": 0, "titleAlign": "left", "titleAnchor": "start",
-                          "titleBaseline": "bottom", "titleX": 0, "titleY": -8},
+    "axisYDiscrete": {
+        "domain": False, "ticks": False, "grid": False, "labelLimit": 260, "labelPadding": 10, "labelColor": INK,
+    },
+    "axisYQuantitative": {
+        "domain": False, "ticks": False, "titleAngle": 0, "titleAlign": "left", "titleAnchor": "start",
+        "titleBaseline": "bottom", "titleX": 0, "titleY": -8,
+    },
     "axisXDiscrete": {"grid": False},
     "legend": {"orient": "top", "columns": 3, "labelLimit": 320, "symbolStrokeWidth": 2, "symbolSize": 70,
                "offset": 36, **_TEXT, "labelColor": INK},
@@ -329,7 +357,9 @@ def chart_rows(chart: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _parts(chart: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    parts = [p for key in ("layer", "concat", "hconcat", "vconcat") for p in chart.get(key) or () if isinstance(p, Mapping)]
+    parts = [
+        p for key in ("layer", "concat", "hconcat", "vconcat") for p in chart.get(key) or () if isinstance(p, Mapping)
+    ]
     yield from sorted(parts, key=lambda p: -len((p.get("data") or {}).get("values") or ()))
 
 

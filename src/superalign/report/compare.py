@@ -54,16 +54,16 @@ def difference(a: Number, b: Number) -> Number:
     (Newcombe 1998, Statistics in Medicine 17:873, method 10; general form Zou and Donner 2008, 27:1693).
     Two runs on the same items are positively correlated, so the interval is then too wide, not too narrow.
     """
-    for number, side in ((a, "this record's"), (b, "the first record's")):
-        if not numbers.is_defined(number):
-            return Number(value=None, reason=f"{side} number is undefined: {numbers.reason(number)}")
-    assert a.value is not None and b.value is not None  # noqa: S101 is_defined said so
-    gap = a.value - b.value
-    bounds_a, bounds_b = numbers.interval(a), numbers.interval(b)
+    left, right = numbers.finite(a), numbers.finite(b)
+    if left is None:
+        return Number(value=None, reason=f"this record's number is undefined: {numbers.reason(a)}")
+    if right is None:
+        return Number(value=None, reason=f"the first record's number is undefined: {numbers.reason(b)}")
+    gap, bounds_a, bounds_b = left - right, numbers.interval(a), numbers.interval(b)
     if bounds_a is None or bounds_b is None:
         return Number(value=gap)
-    below = math.hypot(a.value - bounds_a[0], bounds_b[1] - b.value)
-    above = math.hypot(bounds_a[1] - a.value, b.value - bounds_b[0])
+    below = math.hypot(left - bounds_a[0], bounds_b[1] - right)
+    above = math.hypot(bounds_a[1] - left, right - bounds_b[0])
     return Number(value=gap, low=gap - below, high=gap + above)
 
 

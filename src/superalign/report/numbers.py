@@ -14,9 +14,14 @@ NO_REASON = "no reason was recorded"
 MAX_DIGITS = 5
 
 
+def finite(number: Number) -> float | None:
+    """The value, or None where it is undefined or not finite."""
+    return number.value if number.value is not None and math.isfinite(number.value) else None
+
+
 def is_defined(number: Number) -> bool:
     """Whether there is a finite value to print."""
-    return number.value is not None and math.isfinite(number.value)
+    return finite(number) is not None
 
 
 def reason(number: Number) -> str:
@@ -24,7 +29,7 @@ def reason(number: Number) -> str:
     if is_defined(number):
         return ""
     if number.reason:
-        return number.reason
+        return number.reason.removeprefix("undefined").lstrip(":, ") or NO_REASON
     return NO_REASON if number.value is None else f"the computation gave {number.value}"
 
 
@@ -40,21 +45,25 @@ def digits(number: Number) -> int:
 
     Without an interval: three significant digits, and none for a whole number.
     """
-    if not is_defined(number) or number.value is None:
+    value = finite(number)
+    if value is None:
         return 0
     bounds = interval(number)
     half = (bounds[1] - bounds[0]) / 2 if bounds else 0.0
     if half > 0:
         wanted = 1 - math.floor(math.log10(half))
-    elif number.value.is_integer():
+    elif value.is_integer():
         return 0
     else:
-        wanted = 2 - math.floor(math.log10(abs(number.value)))
-    return max(2 if abs(number.value) < 100 else 0, min(MAX_DIGITS, wanted))
+        wanted = 2 - math.floor(math.log10(abs(value)))
+    return max(2 if abs(value) < 100 else 0, min(MAX_DIGITS, wanted))
 
 
 def column_digits(numbers: Iterable[Number]) -> int | None:
-    """One count of decimals for a column, so that its points line up: the median of `digits`; None if all are undefined."""
+    """One count of decimals for a column, so that its points line up: the median of `digits`.
+
+    None if all are undefined.
+    """
     wanted = sorted(digits(n) for n in numbers if is_defined(n))
     return wanted[(len(wanted) - 1) // 2] if wanted else None
 
@@ -67,9 +76,10 @@ def plain(value: float, decimals: int) -> str:
 
 def format_value(number: Number, decimals: int | None = None) -> str:
     """`0.43`, or `undefined`."""
-    if not is_defined(number) or number.value is None:
+    value = finite(number)
+    if value is None:
         return "undefined"
-    return plain(number.value, digits(number) if decimals is None else decimals)
+    return plain(value, digits(number) if decimals is None else decimals)
 
 
 def format_interval(number: Number, decimals: int | None = None) -> str:

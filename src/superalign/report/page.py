@@ -65,7 +65,7 @@ def styles() -> str:
 def _page(template: str, **context: Any) -> str:
     css = styles()
     allowed = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    frame = {"css": Markup(css), "style_hash": allowed}  # noqa: S704 our own file
+    frame = {"css": Markup(css), "style_hash": allowed}
     return _environment().get_template(template).render(**context, **frame)
 
 
@@ -164,7 +164,11 @@ def _table(table: Table) -> dict[str, Any]:
         all(isinstance(v, int | float | None) and not isinstance(v, bool) for v in column)
         for column in zip(*table.rows, strict=False)
     ]
-    return {"table": table, "numeric": numeric or [False] * len(table.columns), "rows": [_row(r) for r in table.rows[:MAX_ROWS]]}
+    return {
+        "table": table,
+        "numeric": numeric or [False] * len(table.columns),
+        "rows": [_row(r) for r in table.rows[:MAX_ROWS]],
+    }
 
 
 def _row(row: Sequence[Any]) -> list[Any]:

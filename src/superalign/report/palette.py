@@ -45,7 +45,13 @@ VARIABLES = {
 def css() -> str:
     """The variables of both themes, as the declarations of `:root` and of its dark form."""
     light = {**dict(_series(SERIES)), "ink": INK, "muted": MUTED, "faint": FAINT, "paper": PAPER}
-    dark = {**dict(_series(SERIES_DARK)), "ink": INK_DARK, "muted": MUTED_DARK, "faint": FAINT_DARK, "paper": PAPER_DARK}
+    dark = {
+        **dict(_series(SERIES_DARK)),
+        "ink": INK_DARK,
+        "muted": MUTED_DARK,
+        "faint": FAINT_DARK,
+        "paper": PAPER_DARK,
+    }
     return f":root{{{_declare(light)}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{_declare(dark)}}}}}\n"
 
 

@@ -1,4 +1,4 @@
-"""Text from models and files is untrusted: what a reader cannot see is made visible, what a renderer obeys is escaped."""
+"""Untrusted text: what a reader cannot see is made visible, what a renderer obeys is escaped."""
 
 from __future__ import annotations
 

@@ -66,7 +66,15 @@ class Question:
 def plan(table: Table, source: Source) -> Plan:
     """Choose the columns. Raises TaskError for columns that are not there and for what cannot be found."""
     columns = {c.lower(): c for c in reversed(table.columns)}
-    for name in (source.label, source.answer, source.chosen, source.rejected, *source.distractors, source.id, source.group):
+    for name in (
+        source.label,
+        source.answer,
+        source.chosen,
+        source.rejected,
+        *source.distractors,
+        source.id,
+        source.group,
+    ):
         if name is not None:
             need(table, name)
     prompt, template = _named_prompt(table, source.prompt)
@@ -74,6 +82,10 @@ def plan(table: Table, source: Source) -> Plan:
         raise TaskError("a preference needs both columns: set chosen and rejected")
     if (source.answer is None) != (not source.distractors):
         raise TaskError("multiple choice needs both: set answer (one column) and distractors (columns)")
+    ways = {"label": source.label, "answer": source.answer, "chosen": source.chosen}
+    named = [name for name, column in ways.items() if column is not None]
+    if len(named) > 1:
+        raise TaskError(f"{' and '.join(named)} are different forms of a task; set one of them")
     classes = source.label is not None or bool(source.choices)
     if source.chosen is not None and source.rejected is not None:
         made = Plan("pair", prompt or _given(columns, "prompt"), source.chosen, (source.rejected,), template)
@@ -91,9 +103,15 @@ def plan(table: Table, source: Source) -> Plan:
         label = source.label or _found_label(table, columns, prompt)
         left = {name: c for name, c in columns.items() if c != label}
         made = Plan("class", prompt or _found_prompt(table, left), label, (), template)
+    if source.choices and made.form != "class":
+        raise TaskError(
+            f"choices are the classes of a label, and this is read as: {made}; leave choices out, or set label"
+        )
     leaking = [c for c in made.prompt if c == made.right or c in made.wrong]
     if leaking:
-        raise TaskError(f"{table.name!r}: the prompt holds {leaking[0]!r}, a column of the answer; take it out of prompt")
+        raise TaskError(
+            f"{table.name!r}: the prompt holds {leaking[0]!r}, a column of the answer; take it out of prompt"
+        )
     return made
 
 

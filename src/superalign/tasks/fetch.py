@@ -88,7 +88,9 @@ def _unzip(path: Path, data: bytes, member: str) -> tuple[str, bytes]:
             info = _member(path, archive, member)
             if info.file_size > LIMIT:
                 size = f"{info.file_size / 2**30:.1f} GiB, more than {_gib()}"
-                raise TaskError(f"{info.filename!r} in {path.name!r} unpacks to {size}, so it is refused; give a part of it")
+                raise TaskError(
+                    f"{info.filename!r} in {path.name!r} unpacks to {size}, so it is refused; give a part of it"
+                )
             with archive.open(info) as file:  # reads no more than file_size says, then checks the sum
                 return info.filename, file.read()
     except (zipfile.BadZipFile, EOFError, zlib.error, OSError) as error:

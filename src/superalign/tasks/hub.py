@@ -100,4 +100,6 @@ def _why(place: str, reached: bool, error: Exception) -> str:
             f"{place!r}: the hub cannot be reached and the data set is not in its cache; connect to the network, or "
             "download the data and name the file (data.jsonl, data.parquet)"
         )
-    return f"{place!r} cannot be loaded from the hub: {first}; check the name, and write hf:owner/name/config for a config"
+    return (
+        f"{place!r} cannot be loaded from the hub: {first}; check the name, and write hf:owner/name/config for a config"
+    )

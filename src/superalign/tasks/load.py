@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -55,10 +56,14 @@ def _is_world(task: str) -> bool:
 def _world(source: Source) -> Pool:
     given = [name for name in sorted(source.model_fields_set - {"task"}) if getattr(source, name) not in (None, ())]
     if given:
-        raise TaskError(f"{given[0]} is for files, not for the world {source.task!r}; write options as {source.task}:key=value")
+        raise TaskError(
+            f"{given[0]} is for files, not for the world {source.task!r}; write options as {source.task}:key=value"
+        )
     made = registry.build("tasks", source.task)
     if not isinstance(made, Pool):
-        raise TaskError(f"the task plug-in {source.task!r} returned a {type(made).__name__}, not a superalign.tasks.pool.Pool")
+        raise TaskError(
+            f"the task plug-in {source.task!r} returned a {type(made).__name__}, not a superalign.tasks.pool.Pool"
+        )
     return made
 
 
@@ -67,9 +72,9 @@ def _table(source: Source, place: str) -> Table:
         return read_hub(place)
     if source.task.startswith("hf:") and not Path(place).exists():
         return read_hub(source.task, place)
-    if place == source.task and not Path(place.partition("!")[0]).exists() and not Path(place).suffix and "/" not in place:
-        known = registry.names("tasks")
-        near = nearest(registry.parse(place).name, known)
+    name = registry.parse(place).name
+    if not Path(place.partition("!")[0]).exists() and not Path(name).suffix and "/" not in name:
+        near = nearest(name, registry.names("tasks"))
         raise TaskError(f"no task is named {place!r} and there is no such file; {near} (or a file, or hf:owner/name)")
     return read(fetch(place), source.format, source.encoding)
 
@@ -100,14 +105,16 @@ def _classes(made: Plan, parts: Iterable[Sequence[Question]], source: Source) ->
             raise TaskError(f"choices must be two or more different classes, got {', '.join(source.choices)}")
         return source.choices
     if len(labels) < 2:
-        raise TaskError(f"every row has the label {next(iter(labels))!r} (column {made.right!r}); a task needs two classes")
+        raise TaskError(
+            f"every row has the label {next(iter(labels))!r} (column {made.right!r}); a task needs two classes"
+        )
     if len(labels) > CLASSES:
         some = ", ".join(repr(label[:30]) for label in list(labels)[:3])
-        raise TaskError(f"column {made.right!r} holds {len(labels)} different values ({some}, ...), not classes; set label")
-    try:
-        return tuple(sorted(labels, key=float))
-    except ValueError:
-        return tuple(sorted(labels))
+        raise TaskError(
+            f"column {made.right!r} holds {len(labels)} different values ({some}, ...), not classes; set label"
+        )
+    numeric = all(re.fullmatch(r"[-+]?\d+(\.\d+)?", label) for label in labels)
+    return tuple(sorted(labels, key=lambda label: (float(label) if numeric else 0.0, label)))
 
 
 def _items(
@@ -187,6 +194,6 @@ def _index(asked: Question, choices: tuple[str, ...]) -> int:
     if asked.answer in choices:
         return choices.index(asked.answer)
     numeric = any(choice.lstrip("-").isdigit() for choice in choices)
-    if asked.answer.isascii() and asked.answer.isdigit() and not numeric and int(asked.answer) < len(choices):
-        return int(asked.answer)  # labels 0..K-1 with names for the classes
+    if not numeric and asked.answer in (numbers := [str(k) for k in range(len(choices))]):
+        return numbers.index(asked.answer)  # labels 0..K-1 with names for the classes
     raise TaskError(f"{asked.where}: the label {asked.answer!r} is not among the choices {', '.join(choices)}")

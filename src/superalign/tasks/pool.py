@@ -48,7 +48,9 @@ class Pool:
             raise TaskError(f"{self.name}: the id {twice!r} is there twice; ids must differ")
         for item in self.items:
             if self.choices and item.choices != self.choices:
-                raise TaskError(f"{self.name}: item {item.id!r} has choices {item.choices}, the task has {self.choices}")
+                raise TaskError(
+                    f"{self.name}: item {item.id!r} has choices {item.choices}, the task has {self.choices}"
+                )
             if not 0 <= self.key.get(item.id, -1) < len(item.choices):
                 raise TaskError(f"{self.name}: item {item.id!r} has no answer among its {len(item.choices)} choices")
         self._check_fixed(ids)

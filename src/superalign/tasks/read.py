@@ -82,13 +82,17 @@ def _decode(blob: fetch.Blob, encoding: str | None) -> tuple[str, tuple[str, ...
             raise TaskError(f"no encoding is named {encoding!r}; type utf-8, latin-1, cp1252 or utf-16") from error
         except UnicodeError as error:
             line = data[: getattr(error, "start", 0)].count(b"\n") + 1
-            raise TaskError(f"{blob.name!r} is not {encoding} at line {line}: {error}; give another encoding") from error
+            raise TaskError(
+                f"{blob.name!r} is not {encoding} at line {line}: {error}; give another encoding"
+            ) from error
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return _decode(blob, "utf-16")
     sample = data[: 2**16]
     control = sum(byte < 32 and byte not in b"\t\n\r\f\v\x1b" for byte in sample)
     if b"\0" in data or control > len(sample) / 50:
-        raise TaskError(f"{blob.name!r} is binary, not text; give csv, tsv, json, jsonl, parquet, or a zip or gz of these")
+        raise TaskError(
+            f"{blob.name!r} is binary, not text; give csv, tsv, json, jsonl, parquet, or a zip or gz of these"
+        )
     try:
         return data.decode("utf-8").removeprefix("\ufeff"), ()
     except UnicodeDecodeError as error:
@@ -114,7 +118,9 @@ def _sniff(name: str, lines: list[str]) -> Format:
         return "lines"
     if "," in head[0] and len(head) > 1:
         return "csv"
-    raise TaskError(f"cannot tell the form of {name!r} from its name or content; set format: csv, tsv, json, jsonl, lines, trec")
+    raise TaskError(
+        f"cannot tell the form of {name!r} from its name or content; set format: csv, tsv, json, jsonl, lines, trec"
+    )
 
 
 def _separated(name: str, lines: list[str], form: str) -> tuple[tuple[str, ...], tuple[Row, ...], tuple[str, ...]]:

@@ -53,9 +53,7 @@ class StoreContract:
     def store(self) -> Iterator[Store]:
         store = self.open()
         yield store
-        close = getattr(store, "close", None)
-        if close is not None:
-            close()
+        _close(store)
 
     def test_it_is_a_store(self, store: Store) -> None:
         assert isinstance(store, Store)
@@ -211,7 +209,13 @@ class StoreContract:
         artifact = store.get("k")
         assert artifact is not None
         assert artifact.data == b"bytes"
-        close = getattr(other, "close", None)
-        if close is not None:
-            close()
-        assert [e.body["from"] for e in self.open().read("s")] == ["one", "two"]
+        _close(other)
+        third = self.open()
+        assert [e.body["from"] for e in third.read("s")] == ["one", "two"]
+        _close(third)
+
+
+def _close(store: Store) -> None:
+    close = getattr(store, "close", None)
+    if close is not None:
+        close()

@@ -1,0 +1,1 @@
+"""Hugging Face transformers as Trainables: loading, frozen features, full and LoRA finetuning, export."""

@@ -7,6 +7,7 @@ features, a killed run goes on where it was, and a plan knows what is left to do
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from superalign.learners.finetune import finetune
 from superalign.learners.method import Method
 
-from superalign.core.digest import digest
+from superalign.core.anatomy import neighbour_expansion
 from superalign.core.driver import oversee
 from superalign.core.errors import ModelError
 from superalign.core.ports import Floats, Learner, Model, Progress, Run, Trainable
@@ -101,7 +102,7 @@ class Cell:
             trained = learner(model, data, truth, self._run("weak", identity(model)))
             return {**self._labels_of(trained), **state_of(trained)}
 
-        return self._job("weak", "w2s-weak", {**recipe, "seed": self.seed}, compute)
+        return self._job(parts or "weak", "w2s-weak", recipe, compute)
 
     def ceiling_job(self) -> Job:
         """The strong model on the truth of transfer, through the same pipeline as the students."""
@@ -129,6 +130,22 @@ class Cell:
 
         recipe = {"model": identity(model), "data": self._data("test"), "choices": list(self.task.choices)}
         return self._job("zero-shot", "w2s-zero-shot", recipe, compute)
+
+    def expansion_job(self) -> Job:
+        """A label-free predictor: how the weak labels lie in the strong model's representation."""
+        weak = self.weak_job()
+
+        def compute() -> dict[str, Any]:
+            labels = weak.run(self.steps)["transfer"]
+            known = ~np.isnan(labels).any(1)
+            features = np.asarray(self.strong.features(self.task.items("transfer")))[known]
+            if features.ndim != 2:
+                return {"reason": "undefined: items with choices of their own have no one representation"}
+            found = neighbour_expansion(features, labels[known].argmax(1))
+            return {"expansion": found.coefficient.value, "neighbours_disagree": found.other.value}
+
+        recipe = {"model": identity(self.strong), "labels": weak.key(self.steps)}
+        return self._job("expansion", "w2s-expansion", recipe, compute)
 
     def control_jobs(self) -> list[Job]:
         """Rows that tell what a gain is due to; none is a legal method."""
@@ -217,10 +234,10 @@ class Cell:
         """Adds the seed and the data to the recipe, and the reads of the key to the value."""
 
         def audited() -> dict[str, Any]:
-            before = len(self.task.reads)
+            before, start = len(self.task.reads), time.perf_counter()
             value = compute()
             reads = [[r.door, r.split, r.purpose, r.n] for r in self.task.reads[before:]]
-            return {**value, "reads": reads}
+            return {**value, "reads": reads, "seconds": time.perf_counter() - start}
 
         full = {**recipe, "seed": self.seed, "data": recipe.get("data") or self._data("transfer", "validation", "test")}
         return Job(name, step, full, audited)
@@ -294,8 +311,3 @@ def no_zero_shot(model: Model) -> str:
     if not hasattr(model, "zero_shot"):
         return f"undefined: {model.name} cannot answer untrained"
     return "undefined: the choices carry no words to answer with; name them with --choices"
-
-
-def names_of(cells: Sequence[Cell]) -> str:
-    """A digest of which cells there are."""
-    return digest([(c.weak_ref, c.strong_ref, c.seed, c.task.digest) for c in cells])

@@ -35,6 +35,7 @@ class Outcome:
     reads: tuple[tuple[str, str, str, int], ...] = ()
     seconds: float = 0.0
     reason: str | None = None
+    extra: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def predictions(self) -> NDArray[np.intp]:
@@ -45,8 +46,10 @@ class Outcome:
     def of(cls, value: Mapping[str, Any], key: str, task: Task) -> Outcome:
         """Grade what a job left; a job may leave only a reason why there is nothing to grade."""
         reads = tuple((r[0], r[1], r[2], r[3]) for r in value.get("reads", ()))
+        seconds = float(value.get("seconds", 0.0))
         if "test" not in value:
-            return cls(key, np.zeros((0, 0)), {}, reads=reads, reason=value["reason"])
+            extra = {k: v for k, v in value.items() if isinstance(v, float) and k != "seconds"}
+            return cls(key, np.zeros((0, 0)), {}, reads=reads, seconds=seconds, reason=value.get("reason"), extra=extra)
         judgments = [judged(i, row) for i, row in zip(task.items("test"), value["test"], strict=True)]
         transfer = value.get("transfer")
         label_accuracy = None
@@ -63,7 +66,7 @@ class Outcome:
             tuple(value.get("trail_steps", ())),
             value.get("trained", ""),
             reads,
-            float(value.get("seconds", 0.0)),
+            seconds,
         )
 
 

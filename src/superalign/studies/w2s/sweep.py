@@ -18,7 +18,7 @@ from superalign.core.study import Plan, Planned, Study
 from superalign.learners.method import Method, parse_method
 from superalign.studies.w2s.cells import Cell, Job
 from superalign.studies.w2s.outcome import Outcome, Pair
-from superalign.studies.w2s.report import record_of
+from superalign.studies.w2s.record import record_of
 from superalign.studies.w2s.spec import W2S
 from superalign.tasks.load import load
 from superalign.tasks.pool import Pool
@@ -59,6 +59,7 @@ class Sweep:
         yield cell.weak_job()
         yield cell.ceiling_job()
         yield cell.zero_shot_job()
+        yield cell.expansion_job()
         for method in self.methods:
             if method.teacher_text:
                 yield cell.weak_job(method)

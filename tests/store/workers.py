@@ -1,0 +1,68 @@
+"""Other processes for the tests: `python workers.py NAME URL ...`. They talk through their output."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+
+from superalign.store import open_store
+
+MEBIBYTE = 1024 * 1024
+
+
+def payload(number: int) -> bytes:
+    """The bytes of artifact `number`: 4.5 to 9.5 MiB, so two or three chunks."""
+    size = 9 * MEBIBYTE // 2 + (number % 6) * MEBIBYTE
+    return hashlib.shake_256(str(number).encode()).digest(64) * (size // 64)
+
+
+def say(*words: object) -> None:
+    print(*words, flush=True)
+
+
+def append(url: str, writer: str, times: str) -> None:
+    """Open, say so, wait for the starting shot, append one event at a time."""
+    with open_store(url) as store:
+        say("ready")
+        sys.stdin.readline()
+        for i in range(int(times)):
+            store.append("shared", [{"writer": writer, "i": i}])
+    say("done")
+
+
+def produce(url: str) -> None:
+    """Put and append for ever, saying each time what is finished."""
+    store = open_store(url)
+    number = 0
+    while True:
+        say("put", number, store.put(f"artifact/{number}", payload(number), {"number": number}))
+        head = store.append("log", [{"number": number, "part": part} for part in range(3)])
+        say("appended", number, head)
+        number += 1
+
+
+def race_to_open(url: str) -> None:
+    """Open a place that may not be there yet, at the same moment as others."""
+    say("ready")
+    sys.stdin.readline()
+    with open_store(url) as store:
+        store.append("opened", [{"process": os.getpid()}])
+    say("done")
+
+
+def fork(url: str) -> None:
+    """Append in a child that was forked with the store open, then in the parent."""
+    store = open_store(url)
+    store.append("forked", [{"from": "parent"}])
+    child = os.fork()
+    if child == 0:
+        store.append("forked", [{"from": "child"}])
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    store.append("forked", [{"from": "parent"}])
+    say([e.body["from"] for e in store.read("forked")])
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])
