@@ -114,8 +114,10 @@ def behind() -> Callable[[str, str], None]:
     def change(url: str, statement: str) -> None:
         target = f"sqlite:///{url}" if "://" not in url else url.replace("postgresql://", "postgresql+psycopg://", 1)
         engine = create_engine(target)
-        with engine.begin() as connection:
-            assert connection.execute(text(statement)).rowcount != 0
-        engine.dispose()
+        try:
+            with engine.begin() as connection:
+                assert connection.exec_driver_sql(statement).rowcount != 0
+        finally:
+            engine.dispose()
 
     return change

@@ -120,12 +120,15 @@ def test_a_lock_that_is_not_given(postgres: str) -> None:
 
 
 def test_a_connection_that_breaks_is_replaced(postgres: str) -> None:
-    with open_store(postgres) as store:
+    url = make_url(postgres).update_query_dict({"application_name": "victim"})
+    with open_store(url.render_as_string(hide_password=False)) as store:
         store.append("s", [{"i": 0}])
         engine = create_engine(make_url(postgres).set(drivername="postgresql+psycopg"))
         with engine.begin() as connection:
-            others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
-            connection.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
+            killed = connection.execute(
+                text("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'victim'")
+            )
+            assert killed.scalars().all() == [True]
         engine.dispose()
         store.append("s", [{"i": 1}])
         assert [e.body["i"] for e in store.read("s")] == [0, 1]

@@ -44,7 +44,7 @@ def test_two_processes_append_to_one_stream(url: str) -> None:
     for name in ("a", "b"):
         assert [b["i"] for b in bodies if b["writer"] == name] == list(range(200))
     changes = sum(one["writer"] != two["writer"] for one, two in itertools.pairwise(bodies))
-    assert changes > 2, "the two never ran at the same time, so nothing was tested"
+    assert changes >= 8, "the two did not run at the same time, so nothing was tested"
 
 
 def test_six_processes_open_a_new_place_at_once(url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import time
 
 from superalign.store import open_store
 
@@ -22,11 +23,13 @@ def say(*words: object) -> None:
 
 
 def append(url: str, writer: str, times: str) -> None:
-    """Open, say so, wait for the starting shot, append one event at a time."""
+    """Append one event at a time, never more than 20 ahead of the other writer, so that the two really meet."""
     with open_store(url) as store:
         say("ready")
         sys.stdin.readline()
         for i in range(int(times)):
+            while i % 20 == 19 and sum(e.body["writer"] != writer for e in store.read("shared")) < i - 18:
+                time.sleep(0.001)
             store.append("shared", [{"writer": writer, "i": i}])
     say("done")
 

@@ -29,7 +29,6 @@ def execute(
 ) -> Record | None:
     """Prepare, plan and run a spec, and print its record. Returns None for a dry run."""
     from superalign.cli.terminal import bars, print_plan, print_record
-
     from superalign.core import records
     from superalign.core.registry import find
     from superalign.store import open_store
@@ -71,10 +70,9 @@ def check_report(path: Path | None) -> None:
 
 def write_report(record: Record, path: Path) -> None:
     """The record as one HTML page or as Markdown, by the path's suffix."""
+    from superalign.report.files import write
     from superalign.report.markdown import markdown
     from superalign.report.page import html
-
-    from superalign.report.files import write
 
     check_report(path)
     write(html(record) if path.suffix == ".html" else markdown(record), path)

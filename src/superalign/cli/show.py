@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -54,8 +54,8 @@ def show(record: Name = "last", store: StoreUrl = None, as_json: AsJson = False)
 
 def compare(
     names: Annotated[
-        Optional[list[str]], typer.Argument(metavar="RECORD...", help="One or more records. [default: last]")
-    ] = None,  # noqa: UP045
+        list[str] | None, typer.Argument(metavar="RECORD...", help="One or more records. [default: last]")
+    ] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,8 +79,8 @@ def compare(
 def report(
     record: Name = "last",
     out: Annotated[
-        Optional[Path], typer.Option("--out", "-o", help="Where to write: .html or .md. [default: RECORD.html]")
-    ] = None,  # noqa: UP045
+        Path | None, typer.Option("--out", "-o", help="Where to write: .html or .md. [default: RECORD.html]")
+    ] = None,
     spec: Annotated[bool, typer.Option("--spec", help="Print the spec as TOML instead.")] = False,
     store: StoreUrl = None,
 ) -> None:
@@ -102,8 +102,8 @@ def report(
 
 def plugins(
     kind: Annotated[
-        Optional[str], typer.Argument(help="tasks, models, protocols, losses, labels, wrappers or studies.")
-    ] = None,  # noqa: UP045
+        str | None, typer.Argument(help="tasks, models, protocols, losses, labels, wrappers or studies.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the plug-ins of each kind, with their options."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ A method is parts joined by +: one loss, label steps, wrappers (`superalign list
   confident:tau=.8+logconf:alpha=.75   weak-bag:n=5+xent   xent+iterate:times=2   xent+early
 """
 
-Text = Optional[str]  # noqa: UP045 - typer reads the annotation at run time
+Text = str | None
 
 
 def add(app: typer.Typer) -> None:
@@ -47,7 +47,7 @@ def w2s(
     rejected: Annotated[Text, typer.Option(help="Column of the other text (pairs).")] = None,
     id: Annotated[Text, typer.Option(help="Column of ids. [default: a hash of the content]")] = None,  # noqa: A002
     group: Annotated[Text, typer.Option(help="Column of groups that stay in one split.")] = None,
-    limit: Annotated[Optional[int], typer.Option(min=1, help="Use this many rows, drawn at random.")] = None,  # noqa: UP045
+    limit: Annotated[int | None, typer.Option(min=1, help="Use this many rows, drawn at random.")] = None,
     sizes: Annotated[Text, typer.Option(help="weak_train=1000,transfer=1500,validation=500,test=1500")] = None,
     metric: Annotated[str, typer.Option(help="What PGR compares: accuracy or log.")] = "accuracy",
     controls: Annotated[bool, typer.Option("--controls", help="Add the control rows.")] = False,

@@ -119,7 +119,7 @@ def misfit(student_probs: ArrayLike, weak_probs: ArrayLike) -> Number:
 
     With two classes it is mean (p_student - p_weak)^2 of class 1. For squared loss, and a student that is
     the least-squares fit over a convex class that holds the target, error(weak) - error(student) is at
-    least the misfit (Charikar et al. 2024, arXiv 2405.15116, theorem 1), with equality for a linear span.
+    least the misfit (Charikar et al. 2024, arXiv 2405.15116), with equality for a linear span.
     Elsewhere it predicts the gain without a guarantee.
     """
     student, weak = np.asarray(student_probs, np.float64), np.asarray(weak_probs, np.float64)
@@ -148,7 +148,7 @@ class Expansion:
 def neighbour_expansion(features: ArrayLike, labels: ArrayLike, k: int = 10) -> Expansion:
     """Expansion of weak labels (n,) in strong features (n, d): k nearest neighbours by cosine, without the item.
 
-    A label-free reading of expansion (Lang et al. 2024, arXiv 2405.16043): sets whose neighbours reach far
+    A label-free reading of expansion (arXiv 2405.16043): sets whose neighbours reach far
     into the other class let a student correct labels. Theirs quantifies over all subsets and knows which
     labels are wrong; ours takes the whole of the other labels as the one subset, so it is a predictor, not
     their constant. Intervals resample items with their neighbours fixed. Memory: 32 MB and (n, k).

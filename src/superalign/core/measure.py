@@ -3,7 +3,7 @@
 Score matrices are (seeds, items), higher is better (negate errors and Brier scores), on the same items
 for every seed and model. A matrix of one column holds per-seed totals whose items are not known. Intervals
 are 95 % percentiles of a nested bootstrap over seeds and clusters of items (core/resample.py); the
-functions are pure and deterministic. PGR and its guard: Burns et al. 2023 (arXiv 2312.09390), section 3.
+functions are pure and deterministic. PGR and its guard: Burns et al. 2023 (arXiv 2312.09390).
 """
 
 from __future__ import annotations
@@ -174,9 +174,9 @@ def _span(number: Number) -> str:
 
 def _notes(weak: Floats, student: Floats, independent: bool) -> tuple[str, ...]:
     notes, seeds = [], len(student)
-    if seeds == 1:
+    if seeds == 1 and student.shape[1] > 1:
         notes.append("One seed: the intervals hold the sampling of test items and no training noise.")
-    elif seeds < 5:
+    elif 1 < seeds < 5:
         text = f"{seeds} seeds: the intervals are descriptive, because so few seeds understate the spread"
         if not independent:
             each = student.mean(1) - weak.mean(1)
@@ -184,7 +184,9 @@ def _notes(weak: Floats, student: Floats, independent: bool) -> tuple[str, ...]:
             text += f"; by a t-interval over the seeds, on these items, the effect is {each.mean():.3f} ± {half:.3f}"
         notes.append(text + ".")
     if student.shape[1] == 1:
-        notes.append("No scores of single items: the intervals hold the spread over seeds, not the sampling of items.")
+        notes.append(
+            "No scores of single items: intervals, if any, hold the spread over seeds, not the sampling of items."
+        )
     elif same := repeated_runs(weak):
         named = "; ".join(", ".join(map(str, group)) for group in same)
         notes.append(

@@ -114,6 +114,15 @@ class Task:
         most = max((len(i.choices) for i in items), default=0)
         return tuple(sum(self._key[i.id] == k for i in items) / len(items) for k in range(most))
 
+    def grade(self, split: str, answers: np.ndarray, purpose: str) -> np.ndarray:
+        """Which of these answers (..., n) to the items of a split are right; `score` for many answers at once."""
+        import numpy as np
+
+        items = self.items(split)
+        self._log("score", [i.id for i in items], purpose)
+        right: np.ndarray = answers == np.asarray([self._key[i.id] for i in items])
+        return right
+
     def truth(self, split: str, purpose: str) -> Overseer:
         """An overseer that knows the answers of `split` (and of no other). Each call is logged with `purpose`."""
         allowed = {item.id for item in self.items(split)}

@@ -17,15 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from superalign.core.digest import digest
 from superalign.core.errors import ModelError
-from superalign.core.ports import Floats, Objective, Watch
+from superalign.core.ports import Objective, Watch
 from superalign.core.types import Ask, Item, Reply
+
+if TYPE_CHECKING:
+    from superalign.core.ports import Floats
 
 STEPS = 300
 """Steps of a fit. With 300, weights agree with a converged solver to 1e-4 up to C = 1 on every set tried. On
@@ -35,7 +38,7 @@ GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Values of C to choose among, strongest regularisation first: half-decades from a head that moves little
 to one that copies its labels. C moved PGR from .75 to .03 where the loss moved it by a few hundredths."""
 
-Featurise = Callable[[Sequence[Item]], Floats]
+Featurise = Callable[[Sequence[Item]], "Floats"]
 """`featurise(items)` -> (n, d), or (n, K, d) where choices are the items' own texts. It must not depend
 on which items come together; it is called once per item and may keep its rows in `Steps.rows`."""
 

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from superalign.core.digest import digest
 from superalign.core.errors import ModelError, nearest
-from superalign.core.ports import Floats, Inputs, Objective, Trainable, Watch
+from superalign.core.ports import Inputs, Objective, Trainable, Watch
 from superalign.core.types import Ask, Item, Reply
 from superalign.models.head import GRID, HeadModel, Table, answers
 
 if TYPE_CHECKING:
+    from superalign.core.ports import Floats
     from superalign.core.steps import Steps
 
 Unit = Literal["word", "pair", "char"]
@@ -58,8 +59,8 @@ class Vocabulary:
         try:
             counts = counter.fit_transform(texts)
         except ValueError as error:
-            raise ModelError(f"no words in {len(texts)} texts such as {texts[0][:40]!r}; a task of vectors is read by"
-                             " linear, random-features or mlp") from error  # fmt: skip
+            shown = texts[0][:40]
+            raise ModelError(f"no words in {len(texts)} texts such as {shown!r}; unit=char counts letters") from error
         seen = np.asarray((counts > 0).sum(0)).ravel()
         rarity = np.log((1 + len(texts)) / (1 + seen)) + 1
         kept = tuple(rarity.tolist()) if self.weigh else ()
@@ -218,7 +219,7 @@ def bow(
 
     On 1000 labelled sentences it is right on about .8 of SUBJ and .62 of SST-2.
     """
-    return TextModel("bow", _sized("bow", words, "word", weigh=False), choices, C=C)
+    return TextModel("bow", _sized("bow", inputs, words, "word", weigh=False), choices, C=C)
 
 
 def ngram(
@@ -234,11 +235,13 @@ def ngram(
 
     Without `C`, `variants()` offers a grid and `fit` takes C=1.
     """
-    vocabulary = _sized("ngram", size, unit, weigh=True)
+    vocabulary = _sized("ngram", inputs, size, unit, weigh=True)
     return TextModel("ngram", vocabulary, choices, C=1.0 if C is None else C, grid=GRID if C is None else ())
 
 
-def _sized(name: str, size: int, unit: Unit, weigh: bool) -> Vocabulary:
+def _sized(name: str, inputs: Inputs | None, size: int, unit: Unit, weigh: bool) -> Vocabulary:
+    if inputs is not None:
+        raise ModelError(f"{name} reads texts, and this task holds vectors; choose linear, random-features or mlp")
     if unit not in _UNITS:
         raise ModelError(f"{name}: no unit {unit!r}; {nearest(unit, _UNITS)}")
     if size < 1:

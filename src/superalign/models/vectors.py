@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from superalign.core.errors import ModelError
-from superalign.core.ports import Floats, Inputs, Ints
+from superalign.core.ports import Inputs
 from superalign.core.random import stream
 from superalign.core.types import Item
 from superalign.models.head import GRID, Featurise, HeadModel, softmax
 from superalign.models.mlp import count, descend, forward, from_inputs, initial, layers
 
 if TYPE_CHECKING:
+    from superalign.core.ports import Floats, Ints
     from superalign.core.steps import Steps
 
 WIDE_GRID = tuple(100 * c for c in GRID)
@@ -125,7 +126,8 @@ def _pretrain() -> Mapping[str, Any]:
     batches = rng.integers(0, len(images), (1200, 32))
 
     def slope(step: int, outputs: Floats) -> Floats:
-        return (softmax(outputs) - np.eye(10)[digits[batches[step]]]) / 32
+        pull: Floats = (softmax(outputs) - np.eye(10)[digits[batches[step]]]) / 32
+        return pull
 
     descend(flat, sizes, len(batches), 2e-3, lambda step: images[batches[step]], slope)
     body = flat[: count(BODY)].copy()

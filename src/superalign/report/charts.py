@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -92,15 +93,15 @@ def scatter(rows: Sequence[Row], title: str, *, x: str = "x", y: str = "y", note
         row["series"] = row.pop("group")
         row["_tip"] = f"{row['name'] or row['series']}: {x} {_words(row, 'x')}, {y} {_words(row, 'y')}"
     base = alt.Chart().encode(
-        x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False, nice=True)),
+        x=alt.X("x:Q", title=x, scale=alt.Scale(domain=list(_value_domain(data, "x")), nice=False, zero=False)),
         y=_vertical(alt, y, _value_domain(data, "y"), "y"),
     )
     colour, shape = _by_series(alt, "Color", SERIES, data), _by_series(alt, "Shape", SHAPES, data)
     layers = []
     if _has_bounds(data, "x_"):
-        layers.append(base.mark_rule(aria=False).encode(x="x_low:Q", x2="x_high:Q", color=colour))
+        layers.append(base.mark_rule(strokeWidth=1.5, aria=False).encode(x="x_low:Q", x2="x_high:Q", color=colour))
     if _has_bounds(data, "y_"):
-        layers.append(base.mark_rule(aria=False).encode(y="y_low:Q", y2="y_high:Q", color=colour))
+        layers.append(base.mark_rule(strokeWidth=1.5, aria=False).encode(y="y_low:Q", y2="y_high:Q", color=colour))
     layers.append(
         base.mark_point(filled=True, size=64, opacity=1).encode(color=colour, shape=shape, description="_tip:N")
     )
@@ -147,7 +148,9 @@ def _intervals(
     order = list(dict.fromkeys(r["name"] for r in data))
     undefined = [r["name"] for r in data if r["value"] is None]
     grey = {"condition": {"test": f"indexof({json.dumps(undefined)}, datum.value) >= 0", "value": MUTED}, "value": INK}
-    base = alt.Chart().encode(y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelColor=grey)))
+    base = alt.Chart().encode(
+        y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelColor=grey, labelExpr=_wrapped(order)))
+    )
     across = alt.X(
         "_low:Q", title=x, scale=alt.Scale(domain=list(domain), nice=False, zero=False), axis=alt.Axis(tickCount=6)
     )
@@ -192,6 +195,12 @@ def _interval_row(row: Row, domain: tuple[float, float], decimals: int | None) -
         value = out[key] if out[key] is not None else out["value"]
         out[drawn] = None if value is None else min(high, max(low, value))
     return out
+
+
+def _wrapped(names: Sequence[str]) -> str:
+    """An expression that breaks long names into lines, so that names which begin alike stay apart."""
+    long = {n: textwrap.wrap(n, 38, max_lines=3, placeholder=" …") for n in names if len(n) > 40}
+    return f"{json.dumps(long)}[datum.label] || datum.label"
 
 
 def _rules(alt: Any, references: Sequence[tuple[str, float]]) -> list[Any]:
@@ -256,6 +265,7 @@ _CONFIG: dict[str, Any] = {
         "titleBaseline": "bottom", "titleX": 0, "titleY": -8,
     },
     "axisXDiscrete": {"grid": False},
+    "axisQuantitative": {"tickCount": 6},
     "legend": {"orient": "top", "columns": 3, "labelLimit": 320, "symbolStrokeWidth": 2, "symbolSize": 70,
                "offset": 36, **_TEXT, "labelColor": INK},
     "text": {"fontSize": 12},

@@ -10,7 +10,7 @@ from superalign.report import charts, numbers
 from superalign.report.compare import compare_rows, spec_differences
 from superalign.report.files import file_name
 from superalign.report.svg import heading
-from superalign.report.text import cell, markdown_code, markdown_text
+from superalign.report.text import cell, column_cells, markdown_code, markdown_text
 from superalign.report.toml import toml
 
 MAX_ROWS = 50
@@ -32,11 +32,7 @@ def markdown(record: Record) -> str:
         *_section("Notes", _list(map(_text, numbers.remarks(record)))),
         "## Use of the truth",
         _text(numbers.audit_sentence(record)),
-        _table(
-            ("purpose", "split", "door", "items"),
-            [(a.purpose, a.split, a.door, a.n) for a in record.audit],
-            (False, False, False, True),
-        ),
+        _table(("purpose", "split", "door", "items"), [(a.purpose, a.split, a.door, a.n) for a in record.audit]),
         "## Run it again",
         _again(record),
         "## Origin of every number",
@@ -84,7 +80,7 @@ def compare(records: Sequence[Record]) -> str:
 
 def _results(record: Record) -> str:
     names = numbers.columns(record)
-    supports = {name: numbers.shared_support(numbers.column(record, name)) for name in names}
+    supports = {name: numbers.usual_support(numbers.column(record, name)) for name in names}
     head = ["condition"]
     head += [_text(numbers.label(n)) + (f" ({supports[n]})" if supports[n] else "") for n in names]
     body = []
@@ -93,7 +89,7 @@ def _results(record: Record) -> str:
         line = [_text(name) + said]
         for number, text in zip(names, cells, strict=True):
             own = numbers.format_support(condition.numbers[number]) if number in condition.numbers else ""
-            line.append(_text(text) + (f"<br>{own}" if own and supports[number] is None else ""))
+            line.append(_text(text) + (f"<br>{own}" if own and own != supports[number] else ""))
         body.append(line)
     grid = _grid(head, body, [False, *len(names) * [True]])
     return f"{grid}\n\nBrackets hold 95 % intervals." if body else "This record has no conditions."
@@ -166,11 +162,13 @@ def _pairs(values: Mapping[str, Any]) -> str:
     return _list(f"{_text(numbers.label(k))}: {_text(v)}" for k, v in values.items())
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Sequence[bool] | None = None) -> str:
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     if not rows:
         return ""
-    right = numeric or [all(isinstance(r[i], int | float | None) for r in rows) for i in range(len(columns))]
-    return _grid([_text(numbers.label(c)) for c in columns], [[_text(v) for v in row] for row in rows], right)
+    by_column = [[row[i] if i < len(row) else None for row in rows] for i in range(len(columns))]
+    right = [all(isinstance(v, int | float | None) and not isinstance(v, bool) for v in c) for c in by_column]
+    body = zip(*[[markdown_text(v) for v in column_cells(c)] for c in by_column], strict=True)
+    return _grid([_text(numbers.label(c)) for c in columns], list(body), right)
 
 
 def _grid(head: Sequence[str], body: Sequence[Sequence[str]], right: Sequence[bool]) -> str:

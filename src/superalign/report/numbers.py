@@ -125,8 +125,9 @@ def label(name: str) -> str:
 
 
 def columns(record: Record) -> list[str]:
-    """The names of all numbers, in order of first appearance."""
-    return list(dict.fromkeys(name for c in record.conditions for name in c.numbers))
+    """The names of all numbers: in the order of the condition that has most of them, then the others'."""
+    fullest_first = sorted(record.conditions, key=lambda c: -len(c.numbers))
+    return list(dict.fromkeys(name for c in fullest_first for name in c.numbers))
 
 
 def column(record: Record, name: str) -> list[Number]:
@@ -134,10 +135,10 @@ def column(record: Record, name: str) -> list[Number]:
     return [c.numbers[name] for c in record.conditions if name in c.numbers]
 
 
-def shared_support(numbers: Sequence[Number]) -> str | None:
-    """The support that all numbers of a column have in common; None where they differ."""
-    found = {format_support(n) for n in numbers}
-    return found.pop() if len(found) == 1 else None
+def usual_support(numbers: Sequence[Number]) -> str:
+    """The support that most numbers of a column have, for its heading; the others carry their own."""
+    found = [format_support(n) for n in numbers]
+    return max(dict.fromkeys(found), key=found.count) if found else ""
 
 
 def rows(record: Record) -> list[tuple[str, list[str]]]:
@@ -186,7 +187,7 @@ def audit_sentence(record: Record) -> str:
     found = leaks(record)
     uses = "1 use" if len(record.audit) == 1 else f"{len(record.audit)} uses"
     if not found:
-        return f"Oracle-free: no method chose anything by the truth. All {uses} of it are listed."
+        return f"Oracle-free: no logged use of the truth informed a method's choice. All {uses} of it are listed."
     word = "1 leak" if len(found) == 1 else f"{len(found)} leaks"
     return f"{word}: truth informed a choice. " + "; ".join(found) + "."
 

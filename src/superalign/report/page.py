@@ -17,7 +17,7 @@ from superalign.core.spec import Number, Record, Table
 from superalign.report import charts, numbers, palette, svg
 from superalign.report.compare import compare_rows, require_several, spec_differences
 from superalign.report.files import file_name
-from superalign.report.text import cell, one_line, visible, visible_all
+from superalign.report.text import cell, column_cells, one_line, visible, visible_all
 from superalign.report.toml import toml
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -133,7 +133,7 @@ def _context(record: Record) -> dict[str, Any]:
 
 def _column(record: Record, name: str) -> dict[str, Any]:
     found = numbers.column(record, name)
-    support = numbers.shared_support(found)
+    support = numbers.usual_support(found)
     return {"name": name, "decimals": numbers.column_digits(found), "support": support}
 
 
@@ -160,23 +160,15 @@ def _chart_table(chart: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _table(table: Table) -> dict[str, Any]:
-    numeric = [
-        all(isinstance(v, int | float | None) and not isinstance(v, bool) for v in column)
-        for column in zip(*table.rows, strict=False)
-    ]
-    return {
-        "table": table,
-        "numeric": numeric or [False] * len(table.columns),
-        "rows": [_row(r) for r in table.rows[:MAX_ROWS]],
-    }
-
-
-def _row(row: Sequence[Any]) -> list[Any]:
-    """Values of a table; what looks like a number with doubt is shown as one."""
-    return [_as_number(value) for value in row]
+    shown = [[_as_number(value) for value in row] for row in table.rows[:MAX_ROWS]]
+    columns = [[row[i] if i < len(row) else None for row in shown] for i in range(len(table.columns))]
+    numeric = [all(isinstance(v, int | float | None) and not isinstance(v, bool) for v in c) for c in columns]
+    rows = list(zip(*map(column_cells, columns), strict=True))
+    return {"table": table, "numeric": numeric, "rows": rows}
 
 
 def _as_number(value: Any) -> Any:
+    """What looks like a number with its doubt is shown as one."""
     if isinstance(value, Mapping) and {"value", "low", "high"} <= set(value) <= set(Number.model_fields):
         return numbers.format_number(Number.model_validate(dict(value)))
     return value

@@ -24,8 +24,8 @@ _TAGS = frozenset((
     "radialGradient", "stop",
 ))  # fmt: skip
 _ATTRIBUTES = frozenset((
-    "class", "d", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "ry", "dx", "dy", "width", "height", "viewBox",
-    "transform", "offset", "points", "fill", "fill-opacity", "stroke", "stroke-opacity", "stroke-width",
+    "class", "d", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "ry", "dx", "dy", "width", "height",
+    "viewBox", "transform", "offset", "points", "fill", "fill-opacity", "stroke", "stroke-opacity", "stroke-width",
     "stroke-dasharray", "stroke-dashoffset", "stroke-linecap", "stroke-linejoin", "stroke-miterlimit", "opacity",
     "text-anchor", "font-family", "font-size", "font-style", "font-weight", "clip-path", "id", "stop-color",
     "stop-opacity", "gradientUnits", "gradientTransform", "display",

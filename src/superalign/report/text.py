@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 _KEPT = frozenset("\t\n\u200c\u200d")  # joiners are spelling in Persian and in emoji; newlines are layout
@@ -76,6 +78,17 @@ def cell(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k}: {cell(v)}" for k, v in value.items())
     return str(value)
+
+
+def column_cells(values: Sequence[Any]) -> list[str]:
+    """A table column as text: numbers of one column share their decimals, so that their points line up."""
+    floats = [v for v in values if isinstance(v, float) and math.isfinite(v)]
+    if not all(isinstance(v, int | float | None) for v in values) or all(v.is_integer() for v in floats):
+        return [cell(v) for v in values]
+    decimals = max(len(_float(v).partition(".")[2]) for v in floats)
+    if decimals > 6:
+        return [cell(v) for v in values]
+    return [f"{v:,.{decimals}f}" if isinstance(v, float) and math.isfinite(v) else cell(v) for v in values]
 
 
 def _float(value: float) -> str:

@@ -88,12 +88,12 @@ class SqlStore:
                     raise _broken(stream, position, f"the event is missing (the next one there is {found})")
                 if kept != link(previous, stream, position, body):
                     raise _broken(stream, position, "the event does not match its hash: it, or one before, was changed")
+                if position == length and kept != head:
+                    raise _broken(stream, position, "the last event is not the one that was appended last")
                 previous = kept
                 yield Event(position, json.loads(body), kept)
             if not page:
                 raise _broken(stream, position + 1, f"the event is missing, though {length} were appended")
-            if position == length and previous != head:
-                raise _broken(stream, position, "the last event is not the one that was appended last")
 
     def put(self, key: str, data: bytes, meta: Mapping[str, Any] | None = None) -> str:
         """Keep `data` under `key` and return the SHA-256 of what is kept there.

@@ -9,7 +9,6 @@ texts alone, so their position says nothing about the answer.
 from __future__ import annotations
 
 import math
-import os.path
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -208,8 +207,8 @@ def _prompt(made: Plan, cells: dict[str, str]) -> str:
 
 def _dialogue(chosen: str, rejected: str) -> tuple[str, str, list[str]]:
     """What two dialogues share up to the last turn of the assistant, and the two replies."""
-    shared = os.path.commonprefix([chosen, rejected])
-    cut = shared.rfind(TURN)
+    apart = next((k for k, pair in enumerate(zip(chosen, rejected, strict=False)) if pair[0] != pair[1]), len(chosen))
+    cut = chosen[:apart].rfind(TURN)
     if cut < 0:
         return "", chosen, [rejected]
     cut += len(TURN)

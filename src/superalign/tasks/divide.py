@@ -36,10 +36,10 @@ class Sizes(Value):
     fall short by less than the largest group.) `validation` may be 0.
     """
 
-    weak_train: int = Field(1000, ge=1)
-    transfer: int = Field(1500, ge=1)
-    validation: int = Field(500, ge=0)
-    test: int = Field(1500, ge=1)
+    weak_train: int = Field(default=1000, ge=1)
+    transfer: int = Field(default=1500, ge=1)
+    validation: int = Field(default=500, ge=0)
+    test: int = Field(default=1500, ge=1)
 
     def of(self, split: str) -> int:
         """The size of a part by the split's name."""
@@ -208,8 +208,8 @@ def _check(
         least = wanted[split] - (largest - 1) if sizes.exact(split) else min(SMALLEST, wanted[split])
         if len(splits[split]) < max(least, min(1, wanted[split])):
             raise TaskError(
-                f"{name}: fewer items than the splits need: {split} got {len(splits[split])} of {wanted[split]}, because "
-                f"groups stay whole and the largest holds {largest} items; choose a finer group column or other sizes"
+                f"{name}: fewer items than the splits need: {split} got {len(splits[split])} of {wanted[split]}, "
+                f"because groups stay whole and the largest holds {largest} items; choose a finer group or other sizes"
             )
 
 

@@ -47,7 +47,7 @@ def fetch(place: str) -> Blob:
         data = path.read_bytes()
     except OSError as error:
         raise TaskError(f"{place!r} cannot be read: {error.strerror or error}") from error
-    if member or data.startswith(b"PK") or path.suffix.lower() == ".zip":
+    if member or path.suffix.lower() == ".zip":
         name, data = _unzip(path, data, member)
         label = f"{path.name}!{PurePosixPath(name).name}"
     else:

@@ -138,14 +138,17 @@ def _items(
             kept = {content[k]: kept[content[k]] for k in sorted(order[: source.limit])}
         elif part != "main":
             fixed[part] = []
-        for content, (asked, answer) in kept.items():
-            item_id = asked.id or content
-            info = {} if asked.group is None else {"group": asked.group}
-            items.append(Item(item_id, asked.prompt, asked.choices or choices, info))
-            key[item_id] = answer
+        for name, (asked, answer) in kept.items():
+            items.append(_item(name, asked, choices))
+            key[items[-1].id] = answer
             if part in fixed:
-                fixed[part].append(item_id)
+                fixed[part].append(items[-1].id)
     return items, key, fixed, notes
+
+
+def _item(content: str, asked: Question, choices: tuple[str, ...]) -> Item:
+    info = {} if asked.group is None else {"group": asked.group}
+    return Item(asked.id or content, asked.prompt, asked.choices or choices, info)
 
 
 def _check_ids(questions: Iterable[Question]) -> None:

@@ -7,9 +7,7 @@ shingles of each must meet (prefix filtering, Chaudhuri et al. 2006, Bayardo et 
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -66,8 +64,8 @@ def near_duplicates(task: Task, threshold: float = 0.7, words: int = 5, examples
     if task.has_vectors:
         return NearDuplicates(threshold, (), True)
     items = [item for split in task.splits for item in task.items(split)]
-    sets = _shingles([_text(item, task) for item in items], words)
-    full, prefix = _matrices(sets, threshold)
+    full = _shingles([_text(item, task) for item in items], words)
+    prefix = _rarest(full, threshold)
     bounds, start = {}, 0
     for split in task.splits:
         bounds[split] = (start, start + len(task.items(split)))
@@ -88,35 +86,41 @@ def _text(item: Item, task: Task) -> str:
     return item.prompt if task.choices else "\n".join((item.prompt, *sorted(item.choices)))
 
 
-def _shingles(texts: Sequence[str], words: int) -> list[list[int]]:
-    """The distinct word runs of each text, as numbers."""
-    numbers: dict[tuple[str, ...], int] = {}
-    sets = []
-    for text in texts:
-        tokens = _WORD.findall(text.lower())
-        runs = zip(*(tokens[k:] for k in range(words)), strict=False) if len(tokens) > words else [tuple(tokens)]
-        sets.append(list({numbers.setdefault(run, len(numbers)) for run in runs}))
-    return sets
-
-
-def _matrices(sets: Sequence[Sequence[int]], threshold: float) -> tuple[csr_matrix, csr_matrix]:
-    """Items by shingles (0 or 1): all shingles, and the rarest ones by which near-duplicates must meet."""
+def _shingles(texts: Sequence[str], words: int) -> csr_matrix:
+    """Texts by word runs: 1 where the text holds the run."""
     import numpy as np
     from scipy.sparse import csr_matrix
 
-    count = Counter(s for members in sets for s in members)
-    size = max(count, default=0) + 1
+    numbers: dict[str, int] = {}
+    tokens = [[numbers.setdefault(word, len(numbers) + 1) for word in _WORD.findall(text.lower())] for text in texts]
+    padded = [row + [0] * (words - len(row)) if row else [] for row in tokens]  # a short text is one run
+    lengths = np.array([len(row) for row in padded], np.int64)
+    flat = np.fromiter((word for row in padded for word in row), np.uint64, int(lengths.sum()))
+    ends = np.cumsum(lengths)
+    text = np.repeat(np.arange(len(texts)), lengths)
+    begins = np.flatnonzero(np.arange(len(flat)) + words <= ends[text]) if len(flat) else np.zeros(0, np.int64)
+    run = np.zeros(len(begins), np.uint64)
+    for k in range(words):
+        run = run * np.uint64(0x9E3779B97F4A7C15) + flat[begins + k]  # a hash modulo 2^64: collisions are negligible
+    _, run = np.unique(run, return_inverse=True)
+    width = int(run.max(initial=-1)) + 1
+    cells = np.unique(text[begins] * width + run)
+    body = (np.ones(len(cells), np.int32), (cells // max(width, 1), cells % max(width, 1)))
+    return csr_matrix(body, shape=(len(texts), width))
 
-    def matrix(rows: Sequence[Sequence[int]]) -> csr_matrix:
-        ends = np.cumsum([0, *(len(r) for r in rows)])
-        columns = np.fromiter((s for r in rows for s in r), np.int64, int(ends[-1]))
-        return csr_matrix((np.ones(len(columns), np.int32), columns, ends), shape=(len(rows), size))
 
-    rare = []
-    for members in sets:
-        kept = len(members) - math.ceil(threshold * len(members) - 1e-9) + 1
-        rare.append(sorted(members, key=lambda s: (count[s], s))[:kept])
-    return matrix(sets), matrix(rare)
+def _rarest(full: csr_matrix, threshold: float) -> csr_matrix:
+    """The rarest runs of each text, as many as near-duplicates must meet in."""
+    import numpy as np
+    from scipy.sparse import csr_matrix
+
+    size = np.diff(full.indptr)
+    text = np.repeat(np.arange(full.shape[0]), size)
+    common = np.bincount(full.indices, minlength=full.shape[1])[full.indices]
+    order = np.lexsort((full.indices, common, text))
+    rank = np.arange(len(order)) - full.indptr[text]  # `text` is sorted already, so `order` keeps its blocks
+    kept = order[rank < (size - np.ceil(threshold * size - 1e-9) + 1)[text]]
+    return csr_matrix((full.data[kept], (text[kept], full.indices[kept])), shape=full.shape)
 
 
 def _pairs(

@@ -10,23 +10,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from superalign.learners.finetune import finetune
-from superalign.learners.method import Method
 
 from superalign.core.anatomy import neighbour_expansion
 from superalign.core.driver import oversee
 from superalign.core.errors import ModelError
-from superalign.core.ports import Floats, Learner, Model, Progress, Run, Trainable
+from superalign.core.ports import Learner, Model, Progress, Run, Trainable
 from superalign.core.random import derive, stream
 from superalign.core.steps import Steps
 from superalign.core.task import Task
 from superalign.core.types import Data, Item, Judgment, Overseer, Seat, Verdict
+from superalign.learners.finetune import finetune
 from superalign.learners.losses import Xent
+from superalign.learners.method import VERSION as LEARNERS
+from superalign.learners.method import Method
 from superalign.protocols.direct import direct
+
+if TYPE_CHECKING:
+    from superalign.core.ports import Floats
 
 VERSION = 1  # of every job below; bump it when their code changes numbers
 LABELLED = ("transfer", "validation", "test")
@@ -95,8 +99,8 @@ class Cell:
         def compute() -> dict[str, Any]:
             if not isinstance(model, Trainable):
                 return self._labels_of(model)
-            learner = finetune(Xent())
-            learner = teacher.teacher(learner) if teacher else learner
+            plain = finetune(Xent())
+            learner: Learner = teacher.teacher(plain) if teacher else plain
             data = held_out(self.task.items("weak-train"), self.seed, choosing=len(model.variants()) > 1)
             truth = self.task.truth("weak-train", "weak floor: trained on weak-train")
             trained = learner(model, data, truth, self._run("weak", identity(model)))
@@ -111,7 +115,7 @@ class Cell:
     def student_job(self, method: Method) -> Job:
         """The strong model on the weak labels of transfer."""
         model, weak = self.strong, self.weak_job(method if method.teacher_text else None)
-        recipe = {"model": identity(model), "method": method.name, "labels": weak.key(self.steps)}
+        recipe = {"model": identity(model), "method": [method.name, LEARNERS], "labels": weak.key(self.steps)}
 
         def compute() -> dict[str, Any]:
             learner = method.learner(self._trainable)

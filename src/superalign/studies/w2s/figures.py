@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,11 +10,10 @@ import numpy as np
 from superalign.core import measure
 from superalign.core.spec import Number, Table
 from superalign.report import charts as draw
+from superalign.studies.w2s.outcome import Outcome
 
 if TYPE_CHECKING:
     from superalign.studies.w2s.record import Graded
-
-POINTS = 9  # of the anatomy over training
 
 
 def tables(graded: Graded) -> dict[str, Table]:
@@ -21,7 +21,7 @@ def tables(graded: Graded) -> dict[str, Table]:
     found = {}
     comparisons = graded.comparisons()
     if comparisons:
-        found["ranks"] = ranks(graded, comparisons)
+        found["ranks"] = ranks(graded.elicited, comparisons)
         found["differences"] = differences(comparisons)
     if graded.students():
         found["predictors"] = predictors(graded)
@@ -29,7 +29,13 @@ def tables(graded: Graded) -> dict[str, Table]:
         if trail:
             found["training"] = Table(
                 title="Anatomy over training",
-                columns=("method", "share of steps", "accuracy", "agreement where weak is right", "agreement where weak is wrong"),
+                columns=(
+                    "method",
+                    "share of steps",
+                    "accuracy",
+                    "agreement where weak is right",
+                    "agreement where weak is wrong",
+                ),
                 rows=tuple(trail),
                 note="Means over seeds on the test items. Agreement where the weak model is wrong is imitation of its errors.",
             )
@@ -37,12 +43,12 @@ def tables(graded: Graded) -> dict[str, Table]:
     return found
 
 
-def ranks(graded: Graded, comparisons: list[measure.Comparison]) -> Table:
+def ranks(elicited: Mapping[str, measure.Elicited], comparisons: list[measure.Comparison]) -> Table:
     """Best and worst possible rank of each method."""
     possible = measure.ranks(comparisons)
     rows = []
-    for name, (best, worst) in sorted(possible.items(), key=lambda r: (r[1], -_value(graded.elicited[r[0]].student))):
-        found = graded.elicited[name]
+    for name, (best, worst) in sorted(possible.items(), key=lambda r: (r[1], -_value(elicited[r[0]].student))):
+        found = elicited[name]
         rows.append((name, f"{best}" if best == worst else f"{best} to {worst}", _text(found.pgr), _text(found.effect)))
     note = (
         f"Only pairs that differ beyond noise have an order (Holm-corrected for {len(comparisons)} comparisons); "
@@ -79,12 +85,14 @@ def predictors(graded: Graded) -> Table:
         "Misfit is the mean squared distance of student and weak probabilities on transfer. It bounds the gain only under "
         "the conditions of Charikar et al. (2024), theorem 1; here it is an uncalibrated predictor."
     )
-    return Table(title="Label-free predictors", columns=("method", "seed", "misfit", "gain", "PGR"), rows=tuple(rows), note=note)
+    return Table(
+        title="Label-free predictors", columns=("method", "seed", "misfit", "gain", "PGR"), rows=tuple(rows), note=note
+    )
 
 
-def training(graded: Graded) -> list[tuple[str, float, float, float, float]]:
+def training(graded: Graded) -> list[tuple[Any, ...]]:
     """Accuracy and agreement with the weak model at points of training, means over seeds."""
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name in graded.students():
         outcomes = [o for _, o in sorted(graded.pair.outcomes[name].items())]
         weak = [o for _, o in sorted(graded.pair.outcomes[graded.teachers[name]].items())]
@@ -92,7 +100,7 @@ def training(graded: Graded) -> list[tuple[str, float, float, float, float]]:
             continue
         total = max(outcomes[0].trail_steps[-1], 1)
         for point, step in enumerate(outcomes[0].trail_steps):
-            shares = np.mean([_point(o.trail[point], o, w) for o, w in zip(outcomes, weak, strict=True) if o.trail is not None], axis=0)
+            shares = np.mean([_point(point, o, w) for o, w in zip(outcomes, weak, strict=True)], axis=0)
             rows.append((name, round(step / total, 3), *(round(float(x), 4) for x in shares)))
     return rows
 
@@ -123,7 +131,11 @@ def charts(graded: Graded) -> dict[str, dict[str, Any]]:
         return {}
     metric = "accuracy" if graded.metric == "accuracy" else "log score"
     references = [(n, _value(means[n])) for n in ("weak", "ceiling") if n in means]
-    found = {"scores": draw.bars_with_intervals([_row(n, v) for n, v in means.items()], metric.capitalize(), references=references, x=metric)}
+    found = {
+        "scores": draw.bars_with_intervals(
+            [_row(n, v) for n, v in means.items()], metric.capitalize(), references=references, x=metric
+        )
+    }
     pgr = [_row(n, e.pgr) for n, e in graded.elicited.items()]
     if pgr:
         found["pgr"] = draw.forest(pgr, "Performance gap recovered", x="PGR")
@@ -131,7 +143,9 @@ def charts(graded: Graded) -> dict[str, dict[str, Any]]:
     rows = [{"step": r[1], "value": r[4], "series": r[0]} for r in trail]
     if rows:
         note = "share of the weak model's errors that the student repeats, means over seeds"
-        found["imitation"] = draw.curves(rows, "Imitation of weak errors over training", x="share of steps", y="imitation", note=note)
+        found["imitation"] = draw.curves(
+            rows, "Imitation of weak errors over training", x="share of steps", y="imitation", note=note
+        )
     points = [r for r in predictors(graded).rows if r[4] is not None] if graded.students() else []
     if points:
         data = [{"x": r[2], "y": r[3], "group": r[0], "name": f"{r[0]}, seed {r[1]}"} for r in points]
@@ -139,17 +153,14 @@ def charts(graded: Graded) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _point(predictions: Any, student: Any, weak: Any) -> tuple[float, float, float]:
-    """Accuracy, agreement where weak is right, agreement where weak is wrong, at one point of training.
-
-    The trail holds choices only; whether one is right follows from the final predictions where they agree
-    with it, and from the weak model's where they agree with that one. What neither settles counts as wrong.
-    """
+def _point(point: int, student: Outcome, weak: Outcome) -> tuple[float, float, float]:
+    """Accuracy, agreement where weak is right, agreement where weak is wrong, at one point of training."""
+    if student.trail is None or student.trail_right is None:
+        return 0.0, 0.0, 0.0
     weak_right = weak.scores["accuracy"] > 0.5
-    agree = predictions == weak.predictions
-    final = (predictions == student.predictions) & (student.scores["accuracy"] > 0.5)
-    right = (agree & weak_right) | final
-    return float(right.mean()), float(agree[weak_right].mean()), float(agree[~weak_right].mean()) if (~weak_right).any() else 0.0
+    agree = student.trail[point] == weak.predictions
+    where = [agree[mask].mean() if mask.any() else 0.0 for mask in (weak_right, ~weak_right)]
+    return float(student.trail_right[point].mean()), float(where[0]), float(where[1])
 
 
 def _row(name: str, number: Number) -> dict[str, Any]:

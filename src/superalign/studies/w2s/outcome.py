@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from superalign.core.ports import Floats
 from superalign.core.task import Task
 from superalign.studies.w2s.cells import Cell, Job, judged
+
+if TYPE_CHECKING:
+    from superalign.core.ports import Floats
 
 SCORES = ("accuracy", "log", "brier")
 
@@ -21,7 +23,8 @@ class Outcome:
     """A model's predictions for one seed, graded.
 
     `probs` is (n, K) on test, `transfer` (m, K) on transfer; `scores` holds (n,) per metric; `trail`
-    (checkpoints, n) are predictions during training, at `trail_steps`.
+    (checkpoints, n) are predictions during training, at `trail_steps`, and
+    `trail_right` whether they are right.
     """
 
     key: str
@@ -30,6 +33,7 @@ class Outcome:
     label_accuracy: float | None = None
     transfer: Floats | None = None
     trail: NDArray[np.int8] | None = None
+    trail_right: NDArray[np.bool_] | None = None
     trail_steps: tuple[int, ...] = ()
     trained: str = ""
     reads: tuple[tuple[str, str, str, int], ...] = ()
@@ -40,7 +44,8 @@ class Outcome:
     @property
     def predictions(self) -> NDArray[np.intp]:
         """The choice made on each test item, (n,)."""
-        return np.nan_to_num(self.probs, nan=0.0).argmax(1)
+        choices: NDArray[np.intp] = np.nan_to_num(self.probs, nan=0.0).argmax(1)
+        return choices
 
     @classmethod
     def of(cls, value: Mapping[str, Any], key: str, task: Task) -> Outcome:
@@ -52,6 +57,7 @@ class Outcome:
             return cls(key, np.zeros((0, 0)), {}, reads=reads, seconds=seconds, reason=value.get("reason"), extra=extra)
         judgments = [judged(i, row) for i, row in zip(task.items("test"), value["test"], strict=True)]
         transfer = value.get("transfer")
+        trail = value.get("trail")
         label_accuracy = None
         if transfer is not None and key.startswith("w2s-weak"):
             labels = [judged(i, row) for i, row in zip(task.items("transfer"), transfer, strict=True)]
@@ -62,7 +68,8 @@ class Outcome:
             {metric: task.score(judgments, metric) for metric in SCORES},
             label_accuracy,
             transfer,
-            value.get("trail"),
+            trail,
+            None if trail is None else task.grade("test", trail, "accuracy over training, for the report"),
             tuple(value.get("trail_steps", ())),
             value.get("trained", ""),
             reads,

@@ -9,7 +9,6 @@ import numpy as np
 
 from superalign.core import measure
 from superalign.core.digest import digest
-from superalign.core.ports import Floats
 from superalign.core.spec import Audit, Condition, Number, Record
 from superalign.core.steps import encode
 from superalign.core.study import machine, now, versions
@@ -17,6 +16,7 @@ from superalign.studies.w2s import figures
 from superalign.studies.w2s.outcome import Outcome, Pair
 
 if TYPE_CHECKING:
+    from superalign.core.ports import Floats
     from superalign.studies.w2s.sweep import Sweep
 
 BASELINES = ("weak", "ceiling", "zero-shot")
@@ -189,7 +189,9 @@ class Graded:
         for name in ("expansion", "neighbours_disagree"):
             values = [o.extra[name] for o in outcomes if name in o.extra]
             reason = next((o.reason for o in outcomes if o.reason), self.pair.failures.get("expansion"))
-            found[name] = self._over_seeds(values) if values else Number(value=None, reason=reason or "undefined: not computed")
+            found[name] = (
+                self._over_seeds(values) if values else Number(value=None, reason=reason or "undefined: not computed")
+            )
         return found
 
     def _outcomes(self, name: str) -> list[Outcome]:
@@ -235,12 +237,16 @@ def audit(jobs: Sequence[Outcome], scored: Sequence[Sequence[object]], pairs: Se
                     legal = not outcome.key.startswith("w2s-student")
                     counted = (door, split, purpose if legal else f"leak: {name} read the truth ({purpose})")
                     counts[counted] = counts.get(counted, 0) + n
-    rows = [Audit(door="truth" if d == "truth" else "score", split=s, purpose=p, n=n) for (d, s, p), n in counts.items()]
+    rows = [
+        Audit(door="truth" if d == "truth" else "score", split=s, purpose=p, n=n) for (d, s, p), n in counts.items()
+    ]
     graded = sum(len(o.scores["accuracy"]) for o in jobs if o.scores)
     labelled = sum(o.label_accuracy is not None for o in jobs)
     rows.append(Audit(door="score", split="test", purpose="grading of every condition", n=graded))
     if labelled:
-        rows.append(Audit(door="score", split="transfer", purpose="accuracy of the weak labels, for the report", n=labelled))
+        rows.append(
+            Audit(door="score", split="transfer", purpose="accuracy of the weak labels, for the report", n=labelled)
+        )
     return tuple(rows)
 
 
@@ -284,4 +290,3 @@ def _shown(number: Number) -> str:
     if number.low is None or number.high is None:
         return f"{number.value:.2f}"
     return f"{number.value:.2f} [{number.low:.2f}, {number.high:.2f}]"
-

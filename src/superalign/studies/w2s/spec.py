@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
-from superalign.tasks.pool import Sizes
-from superalign.tasks.source import Source
 
 from superalign.core.spec import Spec
+from superalign.tasks.divide import Sizes
+from superalign.tasks.source import Source
 
 
 class W2S(Spec):

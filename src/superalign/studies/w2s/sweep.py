@@ -50,8 +50,9 @@ class Sweep:
     def model(self, ref: str) -> Model:
         """A model by its reference; one object per reference, so its features are computed once."""
         if ref not in self._models:
-            inputs = self.pool.inputs if self.pool.has_vectors else None
-            self._models[ref] = build("models", ref, inputs=inputs, steps=self.steps, choices=self.pool.choices)
+            self._models[ref] = build(
+                "models", ref, inputs=self.pool.inputs, steps=self.steps, choices=self.pool.choices
+            )
         return self._models[ref]
 
     def jobs(self, cell: Cell) -> Iterator[Job]:
@@ -70,7 +71,11 @@ class Sweep:
     def plan(self) -> Plan:
         """Every job with its key, and whether the store holds it; nothing runs."""
         planned = tuple(
-            Planned(f"{job.name} (seed {cell.seed}, {cell.weak_ref} > {cell.strong_ref})", job.key(self.steps), job.known(self.steps))
+            Planned(
+                f"{job.name} (seed {cell.seed}, {cell.weak_ref} > {cell.strong_ref})",
+                job.key(self.steps),
+                job.known(self.steps),
+            )
             for cell in self.cells
             for job in self.jobs(cell)
         )
@@ -116,7 +121,9 @@ class Sweep:
         known = [r for r in records.load_all(self.store) if r.study == "w2s"] if self.store is not None else []
         past = [r.costs["seconds_per_step"] for r in known if r.costs.get("seconds_per_step")]
         guess = f", about {left * sorted(past)[len(past) // 2]:.0f} s at this store's usual pace" if past else ""
-        return (f"{left} of {len(planned)} steps to run on {len(texts):,} items{guess}; no endpoint is called (0 USD).",)
+        return (
+            f"{left} of {len(planned)} steps to run on {len(texts):,} items{guess}; no endpoint is called (0 USD).",
+        )
 
 
 def prepare(spec: W2S, store: Store | None = None) -> Sweep:

@@ -7,12 +7,14 @@ five, has a loop) are those on which random-feature students were measured again
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from superalign.core.errors import TaskError
-from superalign.core.ports import Floats
 from superalign.core.types import Item
 from superalign.tasks.pool import Pool, content_id
+
+if TYPE_CHECKING:
+    from superalign.core.ports import Floats
 
 Target = Literal["parity", "ge5", "loop", "digit"]
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from superalign.core.digest import digest
 from superalign.core.errors import TaskError
-from superalign.core.ports import Floats, Ints
 from superalign.core.random import stream
 from superalign.core.types import Item
 from superalign.tasks.pool import Pool
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from superalign.core.ports import Floats, Ints
 
 CHOICES = ("no", "yes")
 HIDDEN = 8
@@ -33,8 +34,8 @@ def hidden_manifold(*, n: int = 6000, seed: int = 0) -> Pool:
     Inputs are float32 of shape (n, 128). A larger `n` adds points and leaves the first ones as they are.
     Raises TaskError for n below 2.
     """
-    if n < 2:
-        raise TaskError(f"hidden-manifold needs n of 2 or more, got n={n}")
+    if not isinstance(n, int) or n < 2:
+        raise TaskError(f"hidden-manifold needs a whole number n of 2 or more, got n={n}")
     points, hidden = _observe(seed, n, stream(seed, "worlds/hidden-manifold/points"))
     concept = stream(seed, "worlds/hidden-manifold/task").standard_normal(HIDDEN)
     labels = ((hidden * concept).sum(axis=1) > 0).astype(int)

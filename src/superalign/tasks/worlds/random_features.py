@@ -7,13 +7,16 @@ a teacher with few random ReLU features supervises a student with many, and both
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from superalign.core.digest import digest
 from superalign.core.errors import TaskError
-from superalign.core.ports import Floats
 from superalign.core.random import stream
 from superalign.core.types import Item
 from superalign.tasks.pool import Pool
+
+if TYPE_CHECKING:
+    from superalign.core.ports import Floats
 
 CHOICES = ("negative", "positive")
 
@@ -24,8 +27,10 @@ def random_features(*, n: int = 4500, dimension: int = 32, seed: int = 0) -> Poo
     Inputs are float64 of shape (n, dimension). A larger `n` adds points and leaves the first ones as they are.
     Raises TaskError for n or dimension below 2.
     """
-    if n < 2 or dimension < 2:
-        raise TaskError(f"random-features needs n and dimension of 2 or more, got n={n}, dimension={dimension}")
+    if not (isinstance(n, int) and isinstance(dimension, int) and n >= 2 and dimension >= 2):
+        raise TaskError(
+            f"random-features needs whole numbers n and dimension of 2 or more, got n={n}, dimension={dimension}"
+        )
     points = stream(seed, "worlds/random-features/points", dimension).standard_normal((n, dimension))
     points /= (points**2).sum(axis=1, keepdims=True) ** 0.5
     beta = stream(seed, "worlds/random-features/beta", dimension).standard_normal(dimension)

@@ -15,21 +15,27 @@ from superalign.tasks.pool import Pool, content_id
 
 CHOICES = ("negative", "positive")
 THINGS = (
-    "film novel restaurant hotel phone laptop jacket camera album game museum course bicycle sofa headset blender"
-).split()  # fmt: skip
-ASPECTS = "quality design style look feel finish concept value comfort presentation packaging service".split()
+    "film", "novel", "restaurant", "hotel", "phone", "laptop", "jacket", "camera", "album", "game", "museum",
+    "course", "bicycle", "sofa", "headset", "blender",
+)  # fmt: skip
+ASPECTS = (
+    "quality", "design", "style", "look", "feel", "finish", "concept", "value", "comfort", "presentation",
+    "packaging", "service",
+)  # fmt: skip
 POSITIVE = (
-    "excellent wonderful superb delightful brilliant charming impressive lovely marvellous outstanding pleasant "
-    "remarkable splendid terrific fantastic fabulous gorgeous exquisite admirable amazing appealing beautiful "
-    "captivating clever dazzling elegant enjoyable exceptional exciting fine flawless glorious great magnificent "
-    "perfect pleasing refreshing satisfying stunning thrilling"
-).split()  # fmt: skip
+    "excellent", "wonderful", "superb", "delightful", "brilliant", "charming", "impressive", "lovely",
+    "marvellous", "outstanding", "pleasant", "remarkable", "splendid", "terrific", "fantastic", "fabulous",
+    "gorgeous", "exquisite", "admirable", "amazing", "appealing", "beautiful", "captivating", "clever", "dazzling",
+    "elegant", "enjoyable", "exceptional", "exciting", "fine", "flawless", "glorious", "great", "magnificent",
+    "perfect", "pleasing", "refreshing", "satisfying", "stunning", "thrilling",
+)  # fmt: skip
 NEGATIVE = (
-    "awful terrible dreadful horrible poor disappointing mediocre dull boring tedious shabby dismal lousy pathetic "
-    "miserable atrocious abysmal appalling annoying bland cheap clumsy crude dreary feeble flimsy forgettable "
-    "frustrating hideous inferior irritating lacklustre pitiful ridiculous shoddy sloppy tasteless ugly unpleasant "
-    "worthless"
-).split()  # fmt: skip
+    "awful", "terrible", "dreadful", "horrible", "poor", "disappointing", "mediocre", "dull", "boring", "tedious",
+    "shabby", "dismal", "lousy", "pathetic", "miserable", "atrocious", "abysmal", "appalling", "annoying", "bland",
+    "cheap", "clumsy", "crude", "dreary", "feeble", "flimsy", "forgettable", "frustrating", "hideous", "inferior",
+    "irritating", "lacklustre", "pitiful", "ridiculous", "shoddy", "sloppy", "tasteless", "ugly", "unpleasant",
+    "worthless",
+)  # fmt: skip
 KINDS: dict[str, tuple[str, ...]] = {
     "plain": (
         "The {aspect} of this {thing} was {word}.",
@@ -50,10 +56,10 @@ def reviews(*, n: int = 3000, contrastive: float = 0.2, seed: int = 0) -> Pool:
     `item.info["kind"]` is `plain`, `expected`, `negated`, `although` or `friends`. Raises TaskError for a share
     outside 0..1, and for more sentences than the templates can make.
     """
-    if not 0 <= contrastive <= 1:
+    if not isinstance(contrastive, int | float) or not 0 <= contrastive <= 1:
         raise TaskError(f"reviews: contrastive is a share from 0 to 1, got {contrastive}")
-    if n < 2:
-        raise TaskError(f"reviews needs n of 2 or more, got n={n}")
+    if not isinstance(n, int) or n < 2:
+        raise TaskError(f"reviews needs a whole number n of 2 or more, got n={n}")
     misleading = round(n * contrastive)
     items: list[Item] = []
     key: dict[str, int] = {}
