@@ -85,9 +85,8 @@ def print_record(record: Record) -> None:
         if note:
             print(note)
     print(numbers.audit_sentence(record))
-    seeds = max((n.seeds or 0 for c in record.conditions for n in c.numbers.values()), default=0)
-    items = max((n.n or 0 for c in record.conditions for n in c.numbers.values()), default=0)
-    print(f"record {record.id}, spec {record.spec_hash[:8]}, {seeds} seeds, n={items:,}")
+    support = numbers.format_support(next(iter(record.conditions[0].numbers.values()))) if record.conditions else ""
+    print(", ".join(filter(None, (f"record {record.id}", f"spec {record.spec_hash[:8]}", support))))
 
 
 def reasons(record: Record, names: Sequence[str]) -> Iterator[str]:

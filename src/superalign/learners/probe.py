@@ -149,13 +149,13 @@ def posterior(prior: Floats, channel: Floats, weak: Floats) -> Floats:
 class Channel:
     """Relabel by expectation-maximisation over a noisy channel from the true class to the weak label.
 
-    In turn: fit an out-of-fold probe on the current labels, estimate per slice the confusion matrix
-    `P(weak | y)` from them, recompute the labels. Slices are `slices` equal parts by weak confidence.
-    Each matrix starts at, and is smoothed by `smoothing` pseudo-items of, a channel that is right with
-    probability `start`, which also keeps the classes from swapping.
+    In turn: fit an out-of-fold probe on the current labels, combine it with the channel into new labels,
+    estimate the channel `P(weak | y)` from them, per slice. Slices are `slices` equal parts by weak
+    confidence. Each channel starts at, and is smoothed by `smoothing` pseudo-items of, one that is right
+    with probability `start`, which also keeps the classes from swapping.
     """
 
-    rounds: int = 5
+    rounds: int = 10
     slices: int = 1
     start: float = 0.8
     smoothing: float = 20.0
@@ -177,11 +177,11 @@ class Channel:
         place = np.argsort(np.argsort(weak.max(axis=1), kind="stable"), kind="stable") * self.slices // n
         away = (1 - self.start) / (classes - 1)
         first = np.full((classes, classes), away) + np.eye(classes) * (self.start - away)
-        soft = weak
+        soft, channels = weak, np.stack([first] * self.slices)
         for _ in range(self.rounds):
             prior = out_of_fold(x, soft, self.l2, parts)
-            channels = np.stack([self.confusion(soft[place == s], weak[place == s], first) for s in range(self.slices)])
             soft = posterior(prior, channels[place], weak)
+            channels = np.stack([self.confusion(soft[place == s], weak[place == s], first) for s in range(self.slices)])
         right = np.einsum("skk->s", channels) / classes
         return labels.relabel(soft, "channel right " + "/".join(f"{share:.2f}" for share in right))
 

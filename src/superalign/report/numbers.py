@@ -102,7 +102,7 @@ def format_support(number: Number) -> str:
     """What the number rests on: `5 seeds, n=1,000`."""
     parts = []
     if number.seeds is not None:
-        parts.append("1 seed" if number.seeds == 1 else f"{number.seeds:,} seeds")
+        parts.append(counted(number.seeds, "seed"))
     if number.n is not None:
         parts.append(f"n={number.n:,}")
     return ", ".join(parts)
@@ -112,6 +112,11 @@ def house(number: Number, name: str = "", spec_hash: str = "") -> str:
     """The whole form: `PGR 0.43 [0.31, 0.55], 5 seeds, n=1,000, spec 7f3a`."""
     origin = f"spec {short(spec_hash)}" if spec_hash else ""
     return ", ".join(p for p in (format_number(number, name), format_support(number), origin) if p)
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 failure`, `2 failures`."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def short(hash_: str, length: int = 4) -> str:
@@ -185,11 +190,12 @@ def audit_sentence(record: Record) -> str:
     if not record.audit:
         return "No use of the truth was logged: this record cannot say whether it is oracle-free."
     found = leaks(record)
-    uses = "1 use" if len(record.audit) == 1 else f"{len(record.audit)} uses"
     if not found:
-        return f"Oracle-free: no logged use of the truth informed a method's choice. All {uses} of it are listed."
-    word = "1 leak" if len(found) == 1 else f"{len(found)} leaks"
-    return f"{word}: truth informed a choice. " + "; ".join(found) + "."
+        listed = (
+            "The one use of it is listed." if len(record.audit) == 1 else f"All {len(record.audit)} uses are listed."
+        )
+        return f"Oracle-free: no logged use of the truth informed a method's choice. {listed}"
+    return f"{counted(len(found), 'leak')}: truth informed a choice. " + "; ".join(found) + "."
 
 
 def artifacts_of(record: Record) -> tuple[dict[str, dict[str, str]], dict[str, str]]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def compare(records: Sequence[Record]) -> str:
         "compare.html",
         title="Comparison of " + ", ".join(r.id for r in records),
         records=list(records),
-        rows=compare_rows(records),
+        groups=[(name, list(rows)) for name, rows in groupby(compare_rows(records), key=lambda row: row.condition)],
         differences=spec_differences(records),
     )
 
@@ -84,6 +85,7 @@ def _environment() -> Environment:
         label=numbers.label,
         short=numbers.short,
         one_line=one_line,
+        counted=numbers.counted,
         json=_json,
         base64=lambda text: base64.b64encode(text.encode("utf-8", "replace")).decode(),
     )
@@ -91,6 +93,7 @@ def _environment() -> Environment:
         answer=numbers.answer,
         is_defined=numbers.is_defined,
         reason=numbers.reason,
+        column_digits=numbers.column_digits,
         format_value=numbers.format_value,
         format_interval=numbers.format_interval,
         format_support=numbers.format_support,

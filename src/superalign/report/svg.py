@@ -86,6 +86,10 @@ def _narrow(spec: dict[str, Any], width: int) -> dict[str, Any]:
     config["axisYDiscrete"] = {**(config.get("axisYDiscrete") or {}), **above, "labelLimit": width - 24}
     config["legend"] = {**(config.get("legend") or {}), "columns": 1, "labelLimit": width - 60}
     config["axisXQuantitative"] = {**(config.get("axisXQuantitative") or {}), "tickCount": 4}
+    for part in (spec, *(p for p in spec.get("layer") or () if isinstance(p, dict))):
+        vertical = (part.get("encoding") or {}).get("y") or {}
+        if isinstance(vertical.get("axis"), dict):  # there is room for one line, and it is the whole width
+            vertical["axis"].pop("labelExpr", None)
     height = spec.get("height")
     if isinstance(height, dict) and isinstance(height.get("step"), int | float):
         height = {**height, "step": height["step"] + 16}

@@ -102,9 +102,10 @@ def _shingles(texts: Sequence[str], words: int) -> csr_matrix:
     run = np.zeros(len(begins), np.uint64)
     for k in range(words):
         run = run * np.uint64(0x9E3779B97F4A7C15) + flat[begins + k]  # a hash modulo 2^64: collisions are negligible
-    _, run = np.unique(run, return_inverse=True)
-    width = int(run.max(initial=-1)) + 1
-    cells = np.unique(text[begins] * width + run)
+    column = np.unique(run, return_inverse=True)[1]
+    width = int(column.max(initial=-1)) + 1
+    cells = np.sort(text[begins] * width + column)
+    cells = cells[np.diff(cells, prepend=-1) > 0]  # several times faster than np.unique here
     body = (np.ones(len(cells), np.int32), (cells // max(width, 1), cells % max(width, 1)))
     return csr_matrix(body, shape=(len(texts), width))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,14 @@ def adapt(network: nn.Module, options: Options) -> None:
             warnings.simplefilter("ignore")  # a remark that fan_in_fan_out was mended for mixed layer types
             inject_adapter_in_model(config, network)
     except ValueError as error:
-        raise ModelError(f"targets={options.targets} fits no module of {kind}; there is {_some_linear(network)}") from error
+        raise ModelError(
+            f"targets={options.targets} fits no module of {kind}; there is {_some_linear(network)}"
+        ) from error
     for name, parameter in network.named_parameters():
         parameter.requires_grad_("lora_" in name)
 
 
-def drawn(initial: dict[str, NDArray[np.float32]], seed: int) -> dict[str, NDArray[np.float32]]:
+def drawn(initial: Mapping[str, NDArray[np.float32]], seed: int) -> dict[str, NDArray[np.float32]]:
     """The initial weights of a fit: A uniform within 1/sqrt(fan-in), from a stream of its own for each
     adapter; everything else as it was."""
     made = dict(initial)

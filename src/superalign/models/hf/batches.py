@@ -88,7 +88,9 @@ def collate(rows: Sequence[Ints], device: torch.device) -> Batch:
     lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
     ids = np.zeros((len(rows), int(lengths.max())), np.int64)
     ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.concatenate(rows)
-    return Batch(torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device), bool(lengths.min() < len(ids[0])))
+    return Batch(
+        torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device), bool(lengths.min() < len(ids[0]))
+    )
 
 
 def by_budget(lengths: Ints, budget: int) -> Iterator[Ints]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from superalign.core.errors import ModelError
-from superalign.core.ports import Floats, Ints
 from superalign.models.hf.backbone import Backbone, spared
 from superalign.models.hf.batches import Batch, by_budget, collate
 from superalign.models.hf.ranks import ranks
+
+if TYPE_CHECKING:
+    from superalign.core.ports import Floats, Ints
 
 Weights = Mapping[str, NDArray[np.float32]]
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from superalign.core.ports import Ints
+if TYPE_CHECKING:
+    from superalign.core.ports import Ints
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from superalign.core.errors import ModelError
-from superalign.core.ports import Floats, Ints, Objective
 from superalign.models.hf.backbone import spared
 from superalign.models.hf.batches import collate, schedule
 from superalign.models.hf.network import Bench, Network
 from superalign.models.hf.options import Options
 from superalign.models.hf.ranks import Ranks, ranks
+
+if TYPE_CHECKING:
+    from superalign.core.ports import Floats, Ints, Objective
 
 WATCHED = 10
 """How often a fit is watched: at every tenth of its steps."""

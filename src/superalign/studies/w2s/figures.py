@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def tables(graded: Graded) -> dict[str, Table]:
     """Ranks, pairwise differences, label-free predictors, and the anatomy over training."""
     found = {}
-    comparisons = graded.comparisons()
+    comparisons = graded.comparisons
     if comparisons:
         found["ranks"] = ranks(graded.elicited, comparisons)
         found["differences"] = differences(comparisons)
@@ -77,10 +77,10 @@ def predictors(graded: Graded) -> Table:
             student, weak = (graded.pair.outcomes[n][seed] for n in (name, teacher))
             if student.transfer is None or weak.transfer is None or np.isnan(weak.transfer).any():
                 continue
-            misfit = measure.misfit(student.transfer, weak.transfer).value
+            misfit = float(((student.transfer - weak.transfer) ** 2).sum(-1).mean() / 2)
             gain = float(student.scores["accuracy"].mean() - weak.scores["accuracy"].mean())
             pgr = graded.elicited[name].per_seed[k]
-            rows.append((name, seed, round(misfit or 0.0, 4), round(gain, 4), None if pgr is None else round(pgr, 3)))
+            rows.append((name, seed, round(misfit, 4), round(gain, 4), None if pgr is None else round(pgr, 3)))
     note = (
         "Misfit is the mean squared distance of student and weak probabilities on transfer. It bounds the gain only under "
         "the conditions of Charikar et al. (2024), theorem 1; here it is an uncalibrated predictor."
@@ -126,7 +126,7 @@ def deciles(graded: Graded) -> Table:
 
 def charts(graded: Graded) -> dict[str, dict[str, Any]]:
     """Accuracy per condition, PGR per method, the anatomy over training, misfit against gain."""
-    means = {n: measure.mean(graded.matrix(n), graded.clusters) for n in graded.gradable()}
+    means = {n: graded.mean(n, graded.metric) for n in graded.gradable()}
     if not means:
         return {}
     metric = "accuracy" if graded.metric == "accuracy" else "log score"
@@ -146,7 +146,7 @@ def charts(graded: Graded) -> dict[str, dict[str, Any]]:
         found["imitation"] = draw.curves(
             rows, "Imitation of weak errors over training", x="share of steps", y="imitation", note=note
         )
-    points = [r for r in predictors(graded).rows if r[4] is not None] if graded.students() else []
+    points = predictors(graded).rows if graded.students() else ()
     if points:
         data = [{"x": r[2], "y": r[3], "group": r[0], "name": f"{r[0]}, seed {r[1]}"} for r in points]
         found["misfit"] = draw.scatter(data, "Misfit against gain, each seed", x="misfit", y="gain over weak")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,6 +75,7 @@ class Graded:
         self.test_digest = task.digests["test"]
         self.chance = self._chance(sweep)
         self.notes: list[str] = []
+        self._means: dict[tuple[str, str], Number] = {}
         self.elicited: dict[str, measure.Elicited] = {}
         for name in self.gradable():
             if name not in ("weak", "ceiling") and self._floor_stands():
@@ -82,7 +84,12 @@ class Graded:
                     chance=self.chance, clusters=self.clusters, minimum_gap=self.minimum_gap,
                 )  # fmt: skip
                 self.elicited[name] = found
-                self.notes += [n for n in found.notes if n not in self.notes]
+        self.notes += self._cautions()
+
+    def _cautions(self) -> list[str]:
+        """What the intervals do not hold; of notes that differ by method, the first method's."""
+        first = next((e for n, e in self.elicited.items() if n in self.methods), None)
+        return list(first.notes) if first else []
 
     def gradable(self) -> list[str]:
         """Conditions with predictions for every seed."""
@@ -91,10 +98,17 @@ class Graded:
     def matrix(self, name: str) -> Floats:
         return self.pair.matrix(name, self.metric)
 
+    def mean(self, name: str, metric: str) -> Number:
+        """The mean score of a condition, with its interval; computed once."""
+        if (name, metric) not in self._means:
+            self._means[name, metric] = measure.mean(self.pair.matrix(name, metric), self.clusters)
+        return self._means[name, metric]
+
     def students(self) -> dict[str, Floats]:
         """Scores of the methods that can be compared."""
         return {n: self.matrix(n) for n in self.methods if n in self.elicited}
 
+    @cached_property
     def comparisons(self) -> list[measure.Comparison]:
         """Every pair of methods, Holm-corrected for all of them."""
         if len(self.students()) < 2:
@@ -127,7 +141,7 @@ class Graded:
         best = max(self.students(), key=lambda n: self.elicited[n].pgr.value or float("-inf"))
         if best == first or len(self.students()) < 2:
             return text
-        against = [c for c in self.comparisons() if {c.a, c.b} == {best, first}]
+        against = [c for c in self.comparisons if {c.a, c.b} == {best, first}]
         certain = "above it beyond noise" if against[0].ranked else "which these seeds and items cannot tell from it"
         return f"{text} The highest is {best}, {_shown(self.elicited[best].pgr)}, {certain}."
 
@@ -137,7 +151,7 @@ class Graded:
             empty = Number(value=None, reason=reason)
             names = ("accuracy",) if name in ("weak", "ceiling") else ("accuracy", "pgr")
             return Condition(name=shown, numbers=dict.fromkeys(names, empty), labels=self._labels(name))
-        numbers = {metric: self._mean(name, metric) for metric in ("accuracy", "log", "brier")}
+        numbers = {metric: self.mean(name, metric) for metric in ("accuracy", "log", "brier")}
         numbers["ece"] = self._over_seeds([calibration(o) for o in self._outcomes(name)])
         if name in self.elicited:
             found = self.elicited[name]
@@ -197,8 +211,6 @@ class Graded:
     def _outcomes(self, name: str) -> list[Outcome]:
         return [o for _, o in sorted(self.pair.outcomes[name].items())]
 
-    def _mean(self, name: str, metric: str) -> Number:
-        return measure.mean(self.pair.matrix(name, metric), self.clusters)
 
     def _over_seeds(self, values: Sequence[float]) -> Number:
         """A number that each seed has one of; its interval resamples seeds."""

@@ -1,0 +1,29 @@
+"""Shared by all tests: threads, and what was left out and why."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("SUPERALIGN_STORE", None)
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("superalign", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("superalign")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The last words of a run: every reason for which tests were left out."""
+    reasons: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason.removeprefix("Skipped: ")] = reasons.get(reason.removeprefix("Skipped: "), 0) + 1
+    terminalreporter.section("left out")
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"{count} tests: {reason}")
+    if not reasons:
+        terminalreporter.write_line("nothing")
