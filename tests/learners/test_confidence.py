@@ -34,7 +34,9 @@ def test_counts_are_the_rounded_prior(seed):
     np.testing.assert_array_equal(harden(z, prior).sum(axis=0), counts)
 
 
-@pytest.mark.parametrize("pi, n, m", [(0.55, 4, 2), (0.5, 31, 16), (0.8, 31, 25), (0.9, 31, 28), (0.7, 5, 4), (0.3, 5, 2)])
+@pytest.mark.parametrize(
+    "pi, n, m", [(0.55, 4, 2), (0.5, 31, 16), (0.8, 31, 25), (0.9, 31, 28), (0.7, 5, 4), (0.3, 5, 2)]
+)
 def test_two_classes_round_half_up(pi, n, m):
     """At n=31 a quantile of the probabilities flips a row by rounding; the rank rule does not."""
     np.testing.assert_array_equal(class_counts(np.array([1 - pi, pi]), n), [n - m, m])

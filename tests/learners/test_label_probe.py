@@ -68,7 +68,7 @@ def test_selective_takes_own_labels_where_the_model_knows(worlds):
     taken = (labels.soft == own).all(axis=1)
     assert taken[knows].mean() > 0.9
     assert taken[~knows].mean() < 0.1
-    assert (labels.hard != world.truth).mean() < 0.03 < (world.labels.hard != world.truth).mean()
+    assert (labels.hard != world.truth).mean() < 0.06 < (world.labels.hard != world.truth).mean()
 
 
 @settings(deadline=None, derandomize=True, max_examples=40)
@@ -89,16 +89,16 @@ def test_an_impossible_label_leaves_the_prior():
     np.testing.assert_allclose(posterior(np.array([[1.0, 0.0]]), np.eye(2), np.array([[0.0, 1.0]])), [[1.0, 0.0]])
 
 
-@pytest.mark.parametrize("slices", [1, 2])
-def test_the_channel_finds_a_one_sided_error(worlds, slices):
+@pytest.mark.parametrize("slices, unsure", [(1, 0.1), (2, 0.1), (1, 0.0)])
+def test_the_channel_finds_a_one_sided_error(worlds, slices, unsure):
     """The weak labeller calls a third of class 1 class 0 and never errs on class 0."""
     world = worlds(n=600, flips=0)
     rng = np.random.default_rng(0)
     missed = (world.truth == 1) & (rng.random(world.n) < 1 / 3)
     weak = np.where(missed, 0, world.truth)
-    world.soft = np.full((world.n, 2), 0.1) + 0.8 * np.eye(2)[weak]
+    world.soft = np.full((world.n, 2), unsure) + (1 - 2 * unsure) * np.eye(2)[weak]
     labels = Channel(slices=slices)(world.labels, world.view(world.labels))
-    assert (labels.hard != world.truth).mean() < 0.02 < (weak != world.truth).mean()
+    assert (labels.hard != world.truth).mean() < 0.05 < 0.15 < (weak != world.truth).mean()
     right = [float(part) for part in labels.notes[-1].split("right ")[1].split(":")[0].split("/")]
     assert len(right) == slices
 

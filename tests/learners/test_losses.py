@@ -295,7 +295,7 @@ def test_reverse_losses_vanish_where_they_should():
 
 @pytest.mark.parametrize("loss", [ReverseCE(eps=0), ReverseKL(eps=0), Symmetric(eps=0), Cace(c=0.6, eps=0)])
 def test_reverse_without_smoothing_refuses_hard_labels(loss):
-    with pytest.raises(SpecError, match="eps=0 cannot take labels that are exactly 0; type eps=.02"):
+    with pytest.raises(SpecError, match=r"eps=0 cannot take labels that are exactly 0; type eps=\.02"):
         binary(loss, y=[1.0, 0.0, 1.0, 1.0])
     assert np.isfinite(binary(loss)[0])  # soft labels need no smoothing
 

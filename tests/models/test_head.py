@@ -109,13 +109,11 @@ def test_reverse_cross_entropy_settles() -> None:
     x, soft = data(200, 10, 2)
     cost = -np.log(0.98 * np.eye(2)[soft.argmax(1)] + 0.01)
     values: list[float] = []
-    slopes: list[float] = []
 
     def reverse(logits: Array, rows: Array, step: int, total: int) -> tuple[Array, Array]:
         p = softmax(logits)
         value = (p * cost).sum(1)
         values.append(float(value.sum()))
-        slopes.append(float(np.abs(p * (cost - value[:, None])).sum()))
         return value, p * (cost - value[:, None])
 
     fit_head(x, 2, reverse, 1.0)
@@ -299,8 +297,14 @@ def test_items_with_different_numbers_of_choices_are_refused() -> None:
 def test_foreign_weights_are_refused() -> None:
     with pytest.raises(ModelError, match=r"test cannot load .*: it needs weights \(d, 1\) and bias \(1,\)"):
         model().load({"weights": np.zeros((2, 3)), "bias": np.zeros(3)})
-    with pytest.raises(ModelError, match=r"test cannot load \{\}: it needs weights"):
+    with pytest.raises(ModelError, match=r"test cannot load \['kernel'\]: it needs weights"):
         model().load({"kernel": np.zeros((2, 3))})
+
+
+def test_weights_for_other_features_are_refused() -> None:
+    other = model().load({"weights": np.zeros((5, 1)), "bias": np.zeros(1)})
+    with pytest.raises(ModelError, match="the head has 5 weights per column, and the features have 2 numbers"):
+        other.logits(ITEMS)
 
 
 def test_a_strength_of_zero_is_refused() -> None:

@@ -228,15 +228,23 @@ def test_a_lock_that_is_held_too_long() -> None:
         assert store.append("s", [{"i": 0}])
 
 
+def test_the_settings_that_the_promises_rest_on() -> None:
+    with open_store("x.sqlite") as store:
+
+        def pragma(name: str) -> object:
+            return store._database.read(lambda c: c.exec_driver_sql(f"PRAGMA {name}").scalar())
+
+        assert pragma("journal_mode") == "wal"  # readers do not wait; a kill loses no commit
+        assert pragma("synchronous") == 1  # NORMAL
+        assert pragma("foreign_keys") == 1
+        assert pragma("busy_timeout") == 30_000
+
+
 def test_errors_are_for_people() -> None:
     with pytest.raises(UserError) as caught:
         open_store("/proc")
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
-
-
-def set_number(connection: Connection, number: int) -> None:
-    connection.execute(text(f"UPDATE superalign_schema SET number = {number}"))
 
 
 def test_a_newer_schema_is_refused(url: str, behind: Callable[[str, str], None]) -> None:

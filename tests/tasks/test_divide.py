@@ -150,9 +150,12 @@ def test_rows_whose_group_is_in_a_given_part_are_left_out() -> None:
          r"and each needs 20; give more rows, or type sizes such as weak_train=13, transfer=20, validation=6, test=13"),
         (make(300), Sizes(weak_train=200, test=200), "there are 300 rows; weak-train 200, test 200 were asked for; type "
          "sizes that add up to at most 300"),
-        (make(300), Sizes(weak_train=270), "beside what was asked for, the splits would get .* type smaller sizes"),
-        (make(900, fixed={"test": ["i00001"] + [f"i{k:05d}" for k in range(5, 30)]}), Sizes(test=100),
-         "there are 874 rows and 26 given for test; beside|there are 874 rows and 26 given for test; the splits"),
+        (make(300), Sizes(weak_train=270), "there are 300 rows; beside what was asked for, the splits would get weak-train 270, "
+         "transfer 12, validation 4, test 12, and each needs 20; type smaller sizes"),
+        (make(900, fixed={"test": [f"i{k:05d}" for k in range(0, 900, 30)]}), Sizes(test=100),
+         "test 100 was asked for, and the rows given for it are 30; type test=30 or less, or give more rows"),
+        (make(90, fixed={"test": [f"i{k:05d}" for k in range(0, 90, 3)]}), Sizes(),
+         "there are 60 rows and 30 given for test; .* type sizes such as weak_train=13, .* test=30"),
     ],
 )  # fmt: skip
 def test_too_few_rows_are_refused(pool: Pool, sizes: Sizes, message: str) -> None:

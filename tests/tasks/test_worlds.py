@@ -62,18 +62,19 @@ def test_worlds_grow_without_moving_and_differ_by_seed() -> None:
 
 
 def test_hidden_manifold_concepts_are_pretraining_for_the_task() -> None:
-    """A readout of the 64 concepts, learnt from few labels, beats one of the raw observations."""
-    x, y = xy(hidden_manifold(n=2200))
+    """A linear readout of the 64 concepts, learnt from few labels, beats one of the raw observations."""
+    x, y = xy(hidden_manifold(n=2200, seed=1))
     assert x.shape == (2200, 128)
     assert x.dtype == np.float32
-    seen, truth = concepts(0, 4000)
+    seen, truth = concepts(1, 4000)
     assert seen.shape == (4000, 128)
     assert truth.shape == (4000, 64)
     assert 0.4 < truth.mean() < 0.6
     solved = np.linalg.lstsq(seen, 2.0 * truth - 1, rcond=None)[0]
-    raw = LogisticRegression(max_iter=2000).fit(x[:200], y[:200]).score(x[200:], y[200:])
-    pretrained = LogisticRegression(max_iter=2000).fit(x[:200] @ solved, y[:200]).score(x[200:] @ solved, y[200:])
-    assert pretrained > raw + 0.03
+    few, rest = slice(0, 40), slice(200, None)
+    raw = LogisticRegression(max_iter=2000).fit(x[few], y[few]).score(x[rest], y[rest])
+    pretrained = LogisticRegression(max_iter=2000).fit(x[few] @ solved, y[few]).score(x[rest] @ solved, y[rest])
+    assert pretrained > raw + 0.02
     assert pretrained > 0.85
 
 

@@ -155,11 +155,11 @@ class Channel:
     with probability `start`, which also keeps the classes from swapping.
     """
 
-    rounds: int = 10
+    rounds: int = 20
     slices: int = 1
     start: float = 0.8
     smoothing: float = 20.0
-    l2: float = 1e-2
+    l2: float = 1e-3
     folds: int = 5
 
     def __post_init__(self) -> None:

@@ -53,6 +53,8 @@ class Head:
     def logits(self, features: Floats) -> Floats:
         """(n, K) float64 from features (n, d), or (n, K, d) for choices."""
         wide = np.asarray(features, np.float64)
+        if wide.shape[-1] != (d := len(self.weights)):
+            raise ModelError(f"the head has {d} weights per column, and the features have {wide.shape[-1]} numbers")
         if self.bias.size == 0:
             scores: Floats = wide @ self.weights[:, 0]
             return scores

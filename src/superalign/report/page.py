@@ -109,12 +109,12 @@ def _printable(value: Any) -> Any:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(visible_all(value), indent=1, ensure_ascii=False, default=str)
+    return json.dumps(visible_all(value), ensure_ascii=False, default=str)
 
 
 def _context(record: Record) -> dict[str, Any]:
     by_condition, shared = numbers.artifacts_of(record)
-    inside = record.model_dump_json(indent=1)
+    inside = record.model_dump_json()
     return {
         "record": record,
         "answer_text": numbers.answer(record),

@@ -52,7 +52,7 @@ def css() -> str:
         "faint": FAINT_DARK,
         "paper": PAPER_DARK,
     }
-    return f":root{{{_declare(light)}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{_declare(dark)}}}}}\n"
+    return f"figure svg{{font-family:{FONT}}}\n:root{{{_declare(light)}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{_declare(dark)}}}}}\n"
 
 
 def _series(colours: tuple[str, ...]) -> list[tuple[str, str]]:

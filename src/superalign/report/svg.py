@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup, escape
 
-from superalign.report.palette import VARIABLES
+from superalign.report.palette import FONT, VARIABLES
 from superalign.report.text import visible_all
 
 PHONE = 358
@@ -24,12 +24,14 @@ _TAGS = frozenset((
     "radialGradient", "stop",
 ))  # fmt: skip
 _ATTRIBUTES = frozenset((
-    "class", "d", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "ry", "dx", "dy", "width", "height",
+    "d", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "ry", "dx", "dy", "width", "height",
     "viewBox", "transform", "offset", "points", "fill", "fill-opacity", "stroke", "stroke-opacity", "stroke-width",
     "stroke-dasharray", "stroke-dashoffset", "stroke-linecap", "stroke-linejoin", "stroke-miterlimit", "opacity",
     "text-anchor", "font-family", "font-size", "font-style", "font-weight", "clip-path", "id", "stop-color",
     "stop-opacity", "gradientUnits", "gradientTransform", "display",
 ))  # fmt: skip
+_DEFAULTS = {"opacity": "1", "stroke-width": "1", "font-weight": "normal", "font-family": FONT, "fill-opacity": "1"}
+"""Attributes that say what holds without them; the page sets the font."""
 _LOCAL = re.compile(r"^url\(#([\w-]+)\)$")
 _LONG = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
 _UNSAID = frozenset(("axis", "legend", "title", "header"))  # what a reader already sees as text
@@ -61,6 +63,8 @@ def draw(chart: Mapping[str, Any], prefix: str, width: int | None = None) -> Mar
     """
     import vl_convert
 
+    if _asks_elsewhere(chart):
+        raise ChartError("it asks for data that are not inside it")
     spec = visible_all(dict(chart))
     spec.pop("title", None)
     spec["background"] = "transparent"
@@ -78,6 +82,16 @@ def draw(chart: Mapping[str, Any], prefix: str, width: int | None = None) -> Mar
 def fits_phone(chart: Mapping[str, Any]) -> bool:
     """Whether a narrow form can be drawn: one view with a plain width. Others scroll sideways."""
     return isinstance(chart.get("width"), int | float) and not {"concat", "hconcat", "vconcat", "facet"} & set(chart)
+
+
+def _asks_elsewhere(part: Any) -> bool:
+    """Whether a chart names an address or a file to load its data from."""
+    if isinstance(part, Mapping):
+        data = part.get("data")
+        return (isinstance(data, Mapping) and "url" in data) or any(
+            _asks_elsewhere(value) for key, value in part.items() if key not in ("data", "datasets")
+        )
+    return isinstance(part, list | tuple) and any(map(_asks_elsewhere, part))
 
 
 def _narrow(spec: dict[str, Any], width: int) -> dict[str, Any]:
@@ -143,22 +157,32 @@ def _element(node: ElementTree.Element, prefix: str, parts: list[str], extra: st
         for child in node:
             _element(child, prefix, parts)
         return
-    if tag not in _TAGS or (tag == "path" and not node.get("d")):
+    if tag not in _TAGS or _is_blank(tag, node):
         return
     parts.append(f"<{tag}{extra}")
     for name, value in node.attrib.items():
         kept = _attribute(_local(name), value, prefix)
         if kept is not None:
             parts.append(f' {_local(name)}="{escape(kept)}"')
+    before = len(parts)
     parts.append(">")
     said = node.get("aria-label")
     if said and node.get("role") == "graphics-symbol" and node.get("aria-roledescription") not in _UNSAID:
         parts.append(f"<title>{escape(said)}</title>")
-    parts.append(str(escape(node.text or "")))
+    if node.text:
+        parts.append(str(escape(node.text)))
     for child in node:
         _element(child, prefix, parts)
-        parts.append(str(escape(child.tail or "")))
-    parts.append(f"</{tag}>")
+    if len(parts) == before + 1:
+        parts[-1] = "/>"
+    else:
+        parts.append(f"</{tag}>")
+
+
+def _is_blank(tag: str, node: ElementTree.Element) -> bool:
+    """A path that paints nothing: Vega writes some for every group."""
+    frame = node.get("class") in ("background", "foreground") and not (node.get("fill") or node.get("stroke"))
+    return tag == "path" and (frame or not node.get("d"))
 
 
 def _local(name: str) -> str:
@@ -167,12 +191,10 @@ def _local(name: str) -> str:
 
 def _attribute(name: str, value: str, prefix: str) -> str | None:
     """The value to keep, or None to drop the attribute."""
-    if name not in _ATTRIBUTES:
+    if name not in _ATTRIBUTES or _DEFAULTS.get(name) == value:
         return None
     if name == "id":
         return f"{prefix}-{value}" if re.fullmatch(r"[\w-]+", value) else None
-    if name == "class":
-        return value if "mark-" in value else None
     local = _LOCAL.match(value)
     if local:
         return f"url(#{prefix}-{local[1]})"

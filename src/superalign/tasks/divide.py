@@ -131,9 +131,13 @@ def _sizes(name: str, free: int, given: Mapping[str, int], sizes: Sizes) -> dict
     left = free - sum(exact.values())
     share = min(1.0, left / sum(limits.values())) if limits else 1.0
     wanted |= exact | {s: int(limit * share + 1e-9) for s, limit in limits.items()}
-    short = [s for s in given if sizes.exact(s) and given[s] < sizes.of(s)]
-    short += [s for s in limits if wanted[s] < SMALLEST]
-    if left < 0 or short:
+    for s in given:
+        if sizes.exact(s) and given[s] < sizes.of(s):
+            raise TaskError(
+                f"{name}: fewer items than the splits need: {s} {sizes.of(s)} was asked for, and the rows given for it "
+                f"are {given[s]}; type {s.replace('-', '_')}={given[s]} or less, or give more rows"
+            )
+    if left < 0 or any(wanted[s] < SMALLEST for s in limits):
         raise TaskError(_too_few(name, free, given, wanted, exact, left))
     return wanted
 

@@ -40,20 +40,20 @@ class LinearModel:
         classes: int = 2,
         *,
         decays: Sequence[float] = (1e-3,),
-        steps: int = 60,
-        rate: float = 0.5,
+        steps: int = 100,
         weights: Floats | None = None,
     ) -> None:
         self.vectors, self.classes, self.decays = vectors, classes, tuple(decays)
-        self.steps, self.rate, self.weights = steps, rate, weights
+        self.steps, self.weights = steps, weights
         self.name = "linear-model"
-        self.identity: Mapping[str, Any] = {"linear-model": 1, "decays": list(decays), "steps": steps, "rate": rate}
+        self.identity: Mapping[str, Any] = {"linear-model": 1, "decays": list(decays), "steps": steps}
 
     def _copy(self, decays: Sequence[float], weights: Floats | None) -> LinearModel:
-        return LinearModel(self.vectors, self.classes, decays=decays, steps=self.steps, rate=self.rate, weights=weights)
+        kind = type(self)
+        return kind(self.vectors, self.classes, decays=decays, steps=self.steps, weights=weights)
 
     def variants(self) -> list[LinearModel]:
-        return [self._copy((decay,), self.weights) for decay in self.decays]
+        return [self] if len(self.decays) == 1 else [self._copy((decay,), self.weights) for decay in self.decays]
 
     def features(self, items: Sequence[Item]) -> Floats:
         """The vectors, (n, d)."""
@@ -81,10 +81,13 @@ class LinearModel:
         """A copy trained on the items, watched at six points."""
         x, rows = self._design(items), np.arange(len(items))
         w = stream(seed, "linear-model").normal(scale=0.01, size=(x.shape[1], self.classes))
+        rate = 0.9 / (
+            float(np.linalg.norm(x, 2)) ** 2 / len(x) + self.decays[0]
+        )  # stable for every convex loss we ship
         points = {round(self.steps * part / 5) for part in range(1, 6)}
         for step in range(self.steps):
             _, gradients = objective(x @ w, rows, step, self.steps)
-            w = w - self.rate * (x.T @ gradients / len(x) + self.decays[0] * w)
+            w = w - rate * (x.T @ gradients / len(x) + self.decays[0] * w)
             if watch is not None and step + 1 in points:
                 watch(step + 1, self.steps, self._copy(self.decays, w))
         return self._copy(self.decays, w)
@@ -136,7 +139,9 @@ class LearnerContract:
     def labels(self, data: Data) -> dict[str, int]:
         """The overseer's labels of all items, two classes or more; by default a line through the vectors."""
         items = (*data.train, *data.valid, *data.unlabelled)
-        return {item.id: int(self.make_model().features([item])[0, 0] > 0) for item in items}
+        return dict(
+            zip((item.id for item in items), map(int, self.make_model().features(items)[:, 0] > 0), strict=True)
+        )
 
     def trained(self, flip: bool = False, seed: int = 3) -> tuple[Floats, Asked]:
         """Logits on all items, and the overseer that was asked; with `flip` its labels are exchanged."""

@@ -16,7 +16,7 @@ from superalign.core.random import stream
 from superalign.models.hf.options import Options
 
 
-def adapt(network: nn.Module, options: Options) -> None:
+def adapt(network: Any, options: Options) -> None:
     """Put adapters into the network and freeze the rest. Raises ModelError where `targets` fits no module."""
     from peft import LoraConfig, inject_adapter_in_model
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN

@@ -32,6 +32,8 @@ class Backbone(nn.Module):
     weights that are trained stay float32.
     """
 
+    network: Any  # a PreTrainedModel, which is not typed
+
     def __init__(self, network: nn.Module, pool: str, causal: bool, layer: int | None, dtype: torch.dtype) -> None:
         super().__init__()
         self.network, self.pool, self.causal, self.dtype = network, pool, causal, dtype
@@ -43,7 +45,8 @@ class Backbone(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return next(self.network.parameters()).device
+        found: torch.device = next(self.network.parameters()).device
+        return found
 
     @property
     def width(self) -> int:

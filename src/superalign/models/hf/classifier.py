@@ -113,7 +113,7 @@ class Classifier:
         from superalign.models.hf.export import export_classifier
 
         network = self._parts.bench().hold(self._trained())
-        export_classifier(self._parts.plan, network, self._parts.reader.tokenizer, self._parts.choices, Path(folder))
+        export_classifier(self._parts.plan, network, self._parts.choices, Path(folder))
 
     def _trained(self) -> Weights:
         if self._weights is None:

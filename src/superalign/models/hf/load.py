@@ -104,7 +104,7 @@ def _frozen(name: str, made: Plan, reader: Reader, options: Options, steps: Step
     def export(weights: Any, bias: Any, folder: Path) -> None:
         from superalign.models.hf.export import export_head
 
-        export_head(made, reader, choices, weights, bias, folder)
+        export_head(made, choices, weights, bias, folder)
 
     features = Features(made.identity, reader, pooled, steps, per_choice=not choices)
     strength: dict[str, Any] = {"C": options.C} if options.C is not None else {"grid": GRID}
@@ -116,7 +116,8 @@ def _speaker(made: Plan, reader: Reader, features: Features) -> dict[str, Callab
     if not made.causal:
         return {"embed": features.of}
 
-    def log_probs(pairs: Sequence[tuple[str, str]]) -> Floats:
-        return continuation_log_probs(made.speaker(), reader.tokenizer, made.limit, pairs)
+    def log_probs(pairs: Sequence[tuple[str, str]]) -> Floats | None:
+        speaker = made.speaker()
+        return continuation_log_probs(speaker, reader.tokenizer, made.limit, pairs) if speaker is not None else None
 
     return {"log_probs": log_probs}

@@ -51,29 +51,31 @@ class Plan:
         from superalign.models.hf.backbone import Backbone, spared
 
         with told(self.source), spared():
-            network = AutoModel.from_pretrained(
+            network, report = AutoModel.from_pretrained(
                 self.source.folder, config=self.config, local_files_only=True, trust_remote_code=False,
-                use_safetensors=True, dtype=torch.float32 if trained else self.dtype, **_without_pooler(self.config),
+                use_safetensors=True, dtype=torch.float32 if trained else self.dtype, output_loading_info=True,
+                **_without_pooler(self.config),
             )  # fmt: skip
+            missing = sorted(report["missing_keys"])
+            if missing:  # transformers would go on with random numbers in their place
+                raise ModelError(f"{self.source.folder} lacks {len(missing)} weights of a {self.config.model_type} model"
+                                 f" ({', '.join(missing[:3])}, ...)")  # fmt: skip
             # evaluation mode for good: dropout stays off in training too, so that a forward pass can be repeated
             network = network.to(self.device).eval()
         return Backbone(network, self.pool, self.causal, self.layer, self.dtype)
 
     def speaker(self) -> Any:
-        """The decoder with its output layer, for log-probabilities."""
+        """The decoder with its output layer, for log-probabilities; None where the folder has no output layer."""
         from transformers import AutoModelForCausalLM
 
         from superalign.models.hf.backbone import spared
 
         with told(self.source), spared():
-            network = AutoModelForCausalLM.from_pretrained(
-                self.source.folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=self.dtype,
-            )
-            return network.to(self.device).eval()
+            network, report = AutoModelForCausalLM.from_pretrained(
+                self.source.folder, local_files_only=True, trust_remote_code=False, use_safetensors=True,
+                dtype=self.dtype, output_loading_info=True,
+            )  # fmt: skip
+            return None if report["missing_keys"] else network.to(self.device).eval()
 
 
 def plan(source: Source, options: Options, tokenizer: Any) -> Plan:
@@ -119,13 +121,22 @@ def is_causal(config: Any) -> bool:
 @contextmanager
 def told(source: Source) -> Iterator[None]:
     """Turns what transformers raises while loading into a ModelError with its first line."""
+    from transformers.utils import logging
+
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # its remarks on unused heads and special tokens say nothing about this use
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, ModelError):
         raise
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"transformers cannot load {source.folder}: {first}") from error
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _limit(config: Any, tokenizer: Any, wanted: int | None) -> int:

@@ -47,7 +47,7 @@ class Ranks:
         grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in held]
         flat = torch.cat([g.reshape(-1) for g in grads])
         torch.distributed.all_reduce(flat)
-        for p, piece in zip(held, flat.split([p.numel() for p in held]), strict=True):
+        for p, piece in zip(held, torch.split(flat, [p.numel() for p in held]), strict=True):
             p.grad = piece.view_as(p)
 
 

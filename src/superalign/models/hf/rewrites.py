@@ -32,7 +32,8 @@ class _TanhGelu(torch.autograd.Function):
     def backward(ctx: Any, *slopes: torch.Tensor) -> torch.Tensor:
         x, gate = ctx.saved_tensors
         inner = x.square().mul_(3 * _SLOPE * _CUBE).add_(_SLOPE).mul_(x)
-        return torch.ops.aten.sigmoid_backward(inner, gate).add_(gate).mul_(slopes[0])
+        slope: torch.Tensor = torch.ops.aten.sigmoid_backward(inner, gate).add_(gate).mul_(slopes[0])
+        return slope
 
 
 class TanhGelu(nn.Module):
@@ -43,7 +44,7 @@ class TanhGelu(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.device.type == "cpu" and x.dtype == torch.float32:
             if torch.is_grad_enabled():
-                made: torch.Tensor = _TanhGelu.apply(x)
+                made: torch.Tensor = _TanhGelu.apply(x)  # type: ignore[no-untyped-call]
                 return made
             return x.square().mul_(_SLOPE * _CUBE).add_(_SLOPE).mul_(x).sigmoid_().mul_(x)
         return nn.functional.gelu(x, approximate="tanh")
@@ -143,7 +144,7 @@ def narrow_attention(block: nn.Module, read_out: ReadOut) -> Callable[[], None] 
     """Let the last block's attention ask only for what is read, and project only that."""
     attention = child(block, "attn", "self_attn", "attention", "self_attention")
     project = child(attention, "c_proj", "o_proj", "out_proj", "dense") if attention is not None else None
-    config = getattr(attention, "config", None)
+    config: Any = getattr(attention, "config", None)
     if attention is None or project is None or getattr(config, "_attn_implementation", "") != "sdpa":
         return None
     from transformers import AttentionInterface
@@ -153,12 +154,12 @@ def narrow_attention(block: nn.Module, read_out: ReadOut) -> Callable[[], None] 
     AttentionInterface.register("superalign_read_out", _attend)
     own = copy.copy(config)
     own._attn_implementation_internal = "superalign_read_out"
-    attention.config, attention.read_out = own, read_out  # type: ignore[assignment]
+    vars(attention).update(config=own, read_out=read_out)  # neither is a parameter or a module
     handle = project.register_forward_pre_hook(read_out.narrow)
 
     def undo() -> None:
         handle.remove()
-        attention.config = config  # type: ignore[assignment]
+        vars(attention)["config"] = config
 
     return undo
 

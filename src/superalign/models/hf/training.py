@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,8 +50,8 @@ def train(
     for step, chosen in enumerate(steps):
         with spared():
             optimiser.zero_grad(set_to_none=True)
-            backward(bench.network, rows, per_item, chosen, lambda z, s=step, r=chosen: _checked(objective, z, r, s, total),
-                     options.micro or len(chosen), group)  # fmt: skip
+            slopes = partial(_checked, objective, chosen, step, total)
+            backward(bench.network, rows, per_item, chosen, slopes, options.micro or len(chosen), group)
             group.add(held)
             torch.nn.utils.clip_grad_norm_(held, options.clip)
             for settings in optimiser.param_groups:
@@ -96,10 +97,10 @@ def backward(
     slopes = gradients(group.whole(local, len(chosen)).cpu().double().numpy()) / len(chosen)
     for i, piece in enumerate(pieces):
         z = made[0] if len(pieces) == 1 else run(i)
-        z.backward(torch.from_numpy(np.ascontiguousarray(slopes[piece], np.float32)).to(z.device))
+        torch.autograd.backward([z], [torch.from_numpy(np.ascontiguousarray(slopes[piece], np.float32)).to(z.device)])
 
 
-def _checked(objective: Objective, logits: Floats, rows: Ints, step: int, total: int) -> Floats:
+def _checked(objective: Objective, rows: Ints, step: int, total: int, logits: Floats) -> Floats:
     if not np.isfinite(logits).all():
         raise ModelError(f"training diverged at step {step} of {total}: logits are not finite; lower lr=")
     values, gradients = objective(logits, rows, step, total)

@@ -24,7 +24,8 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 class ZeroShot:
-    """`zero_shot(items)` -> (n, K) probabilities, or None where the names of the classes carry no words.
+    """`zero_shot(items)` -> (n, K) probabilities, or None where the names of the classes carry no words
+    or a decoder's folder has no output layer.
 
     `embed` gives an encoder's vectors (n, d) of texts; `log_probs`, for a decoder, the summed
     log-probability (n,) of each continuation after its prompt. One of them is given.
@@ -34,7 +35,7 @@ class ZeroShot:
         self,
         choices: tuple[str, ...],
         embed: Callable[[Sequence[str]], Floats] | None = None,
-        log_probs: Callable[[Sequence[tuple[str, str]]], Floats] | None = None,
+        log_probs: Callable[[Sequence[tuple[str, str]]], Floats | None] | None = None,
     ) -> None:
         self._choices, self._embed, self._log_probs = choices, embed, log_probs
 
@@ -44,7 +45,8 @@ class ZeroShot:
         names = [tuple(_spoken(c) for c in self._choices) if self._choices else item.choices for item in items]
         if self._log_probs is not None:
             pairs = [(item.prompt, choice) for item, own in zip(items, names, strict=True) for choice in own]
-            return softmax(self._log_probs(pairs).reshape(len(items), -1))
+            sums = self._log_probs(pairs)
+            return None if sums is None else softmax(sums.reshape(len(items), -1))
         assert self._embed is not None
         prompts = _unit(self._embed([item.prompt for item in items]))
         known = sorted({choice for own in names for choice in own})

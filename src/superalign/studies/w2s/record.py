@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -173,9 +174,10 @@ class Graded:
         if name in self.teachers.values() and name != "weak":
             kind = "teacher"
         labels = {"kind": kind}
-        trained = sorted({o.trained for o in self.pair.outcomes.get(name, {}).values() if o.trained})
-        if trained:
-            labels["chosen"] = " ".join(trained)
+        # a trained model is named `minilm:C=0.03#1f0a91c2`: the setting that was chosen, and its weights
+        chosen = [o.trained.partition("#")[0].partition(":")[2] for o in self.pair.outcomes.get(name, {}).values()]
+        if any(chosen):
+            labels["chosen"] = ", ".join(f"{c} ({n} seeds)" for c, n in sorted(Counter(chosen).items()))
         return labels
 
     def _anatomy(self, name: str) -> dict[str, Number]:
