@@ -11,6 +11,9 @@ os.environ.pop("SUPERALIGN_STORE", None)
 
 import pytest
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
+
+threadpool_limits(1)  # a plug-in of pytest may have loaded numpy before the lines above were read
 
 settings.register_profile("superalign", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("superalign")

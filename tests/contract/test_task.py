@@ -73,7 +73,7 @@ def _contract(pool: Pool) -> TaskContract:
 
 
 def test_the_contract_needs_a_pool() -> None:
-    with pytest.raises(NotImplementedError, match="needs a pool method"):
+    with pytest.raises(NotImplementedError, match=r"needs a pool method"):
         TaskContract().test_items_are_questions()
 
 
@@ -90,7 +90,7 @@ def test_info_that_tells_the_answer_is_caught() -> None:
     items = _texts()
     key = {i.id: k % 2 for k, i in enumerate(items)}
     told = tuple(replace(i, info={"source": f"file {key[i.id]}"}) for i in items)
-    with pytest.raises(AssertionError, match="tells the answer"):
+    with pytest.raises(AssertionError, match=r"tells the answer"):
         _contract(Pool("t", told, key, ("no", "yes"))).test_info_does_not_give_the_answer_away()
     harmless = tuple(replace(i, info={"source": f"file {k // 50}"}) for k, i in enumerate(items))
     _contract(Pool("t", harmless, key, ("no", "yes"))).test_info_does_not_give_the_answer_away()
@@ -98,7 +98,7 @@ def test_info_that_tells_the_answer_is_caught() -> None:
 
 def test_a_right_answer_in_first_place_is_caught() -> None:
     items = tuple(Item(f"i{k}", f"q {k}", (f"right {k}", f"wrong {k}")) for k in range(200))
-    with pytest.raises(AssertionError, match="right too often or too rarely"):
+    with pytest.raises(AssertionError, match=r"right too often or too rarely"):
         _contract(Pool("t", items, dict.fromkeys([i.id for i in items], 0))).test_position_gives_nothing_away()
 
 

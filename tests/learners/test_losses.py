@@ -170,12 +170,10 @@ def test_values_and_gradients_match_the_plain_formula(name, batch):
         np.testing.assert_allclose(gradients[:, k], (plain(z + move) - plain(z - move)) / (2 * h), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", sorted(PLAIN.keys() - {"squared"}))  # squared reads raw outputs
 def test_two_columns_reduce_to_the_binary_form(name):
     """Only the difference of two logits counts, so any column split of z gives the same numbers."""
     loss, _ = PLAIN[name]
-    if name == "squared":
-        pytest.skip("reads raw outputs")
     labels = np.column_stack([1 - Y, Y])
     one = loss(np.column_stack([ZERO, Z]), labels, 5, 10)
     other = loss(np.column_stack([3 - Z / 2, 3 + Z / 2]), labels, 5, 10)

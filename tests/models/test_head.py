@@ -51,7 +51,9 @@ def test_cross_entropy_gives_the_solution_of_scikit_learn(classes: int, shape: t
     weights, bias = reference(x, soft, C)
     head = fit_head(x, classes, cross_entropy(soft), C)
     assert np.abs(head.weights - weights).max() < 1e-3
-    assert np.abs(head.bias - head.bias.mean() - bias + bias.mean()).max() < 1e-3  # equal shifts of all classes are free
+    assert (
+        np.abs(head.bias - head.bias.mean() - bias + bias.mean()).max() < 1e-3
+    )  # equal shifts of all classes are free
     if classes == 2:
         assert np.abs(head.bias - bias).max() < 1e-3
 
@@ -122,9 +124,10 @@ def test_reverse_cross_entropy_settles() -> None:
 
 
 @given(st.integers(2, 4), st.integers(1, 12), st.integers(1, 8), st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_the_gradient_of_the_objective_vanishes_at_the_solution(classes: int, n: int, d: int, seed: int) -> None:
     x, soft = data(n, d, classes, seed)
+    soft = 0.9 * soft + 0.1 / classes  # where all labels are sure, a free intercept has its optimum far out
     head = fit_head(x, classes, cross_entropy(soft), 0.3)
     pull = softmax(head.logits(x)) - soft
     back = pull[:, 1:] if classes == 2 else pull
@@ -259,13 +262,17 @@ def ask(item: Item | None = ITEMS[0], choices: tuple[str, ...] = ("no", "yes")) 
 
 def test_an_ask_without_an_item_is_refused() -> None:
     fitted = model().fit(ITEMS, cross_entropy(LABELS), 0)
-    with pytest.raises(ModelError, match="answers about items, and the ask for 'judge' carries none; cast a model that"):
+    with pytest.raises(
+        ModelError, match="answers about items, and the ask for 'judge' carries none; cast a model that"
+    ):
         list(fitted.answer([ask(item=None)]))
 
 
 def test_an_ask_for_other_choices_is_refused() -> None:
     fitted = model().fit(ITEMS, cross_entropy(LABELS), 0)
-    with pytest.raises(ModelError, match=r"was trained to choose among \('no', 'yes'\), and 'judge' was asked for \('A',"):
+    with pytest.raises(
+        ModelError, match=r"was trained to choose among \('no', 'yes'\), and 'judge' was asked for \('A',"
+    ):
         list(fitted.answer([ask(choices=("A", "B"))]))
 
 

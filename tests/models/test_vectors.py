@@ -82,7 +82,10 @@ def test_a_pretrained_student_beats_its_weak_teacher_and_a_wide_one_its_narrow_t
     weak = linear(pool=2, C=1.0, **fixed).fit(items[few], cross_entropy(gold[few]), 0)
     soft = cross_entropy(softmax(weak.logits(items[transfer])))
     strong = pretrained_digits(C=0.02, **fixed)
-    student, ceiling = strong.fit(items[transfer], soft, 0), strong.fit(items[transfer], cross_entropy(gold[transfer]), 0)
+    student, ceiling = (
+        strong.fit(items[transfer], soft, 0),
+        strong.fit(items[transfer], cross_entropy(gold[transfer]), 0),
+    )
     assert 0.7 < right(weak) < 0.88
     assert right(student) > right(weak) + 0.02
     assert right(ceiling) > 0.94
@@ -116,7 +119,9 @@ def test_wrong_shapes_and_options_are_named() -> None:
 
     fixed: dict[str, Any] = {"inputs": inputs, "steps": Steps(), "choices": CHOICES}
     item = [Item("d0", "", CHOICES)]
-    with pytest.raises(ModelError, match="linear:pool=2 needs square images whose side 2 divides; these vectors have 12"):
+    with pytest.raises(
+        ModelError, match="linear:pool=2 needs square images whose side 2 divides; these vectors have 12"
+    ):
         linear(pool=2, **fixed).features(item)
     with pytest.raises(ModelError, match="linear: pool must be at least 1, got 0"):
         linear(pool=0, **fixed)

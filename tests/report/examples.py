@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from functools import cache
 from typing import Any
 
 from superalign.core.spec import Audit, Condition, Number, Record, Table
@@ -90,6 +90,7 @@ def drawn(rows: tuple[Condition, ...]) -> dict[str, dict[str, Any]]:
     }
 
 
+@cache
 def study() -> Record:
     """What a weak-to-strong study could leave."""
     rows = conditions()
@@ -153,6 +154,7 @@ ATTACKS = (
 )
 
 
+@cache
 def hostile() -> Record:
     """Every text of the record means harm, and the charts do too."""
     everything = " ".join(ATTACKS)
@@ -204,7 +206,3 @@ def hostile() -> Record:
         failures=dict.fromkeys(ATTACKS, 1),
         notes=ATTACKS,
     )
-
-
-def as_text(record: Record) -> str:
-    return json.dumps(record.model_dump(mode="json"))

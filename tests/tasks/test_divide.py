@@ -97,7 +97,7 @@ def test_a_rare_class_is_in_weak_train() -> None:
 def test_a_class_without_rows_for_weak_train_is_refused() -> None:
     items = [Item(f"i{k}", f"t {k}", ("a", "b")) for k in range(400)]
     pool = Pool("t", tuple(items), {i.id: 0 for i in items}, ("a", "b"))
-    with pytest.raises(TaskError, match="weak-train has none of class 'b', of which there are 0 rows; give more"):
+    with pytest.raises(TaskError, match=r"weak-train has none of class 'b', of which there are 0 rows; give more"):
         pool.task()
 
 
@@ -112,7 +112,7 @@ def test_groups_stay_whole_and_sizes_fall_short_by_less_than_one() -> None:
 
 
 def test_groups_too_large_are_refused() -> None:
-    with pytest.raises(TaskError, match="groups stay whole and the largest holds 450 items; choose a finer group"):
+    with pytest.raises(TaskError, match=r"groups stay whole and the largest holds 450 items; choose a finer group"):
         make(900, groups=2).task()
 
 
@@ -159,12 +159,12 @@ def test_rows_whose_group_is_in_a_given_part_are_left_out() -> None:
     ],
 )  # fmt: skip
 def test_too_few_rows_are_refused(pool: Pool, sizes: Sizes, message: str) -> None:
-    with pytest.raises(TaskError, match="made: fewer items than the splits need: " + f"(?:{message})"):
+    with pytest.raises(TaskError, match=r"made: fewer items than the splits need: " + f"(?:{message})"):
         pool.task(sizes=sizes)
 
 
 def test_sizes_that_are_no_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match="greater than or equal to 1"):
+    with pytest.raises(ValueError, match=r"greater than or equal to 1"):
         Sizes(weak_train=0)
     assert Sizes.model_validate_json(Sizes(test=20).model_dump_json()) == Sizes(test=20)
 

@@ -17,7 +17,9 @@ CHOICES = ("no", "yes")
 
 
 def task(*splits: list[str]) -> Task:
-    made = {f"s{k}": [Item(f"{k}-{j}", text, CHOICES) for j, text in enumerate(texts)] for k, texts in enumerate(splits)}
+    made = {
+        f"s{k}": [Item(f"{k}-{j}", text, CHOICES) for j, text in enumerate(texts)] for k, texts in enumerate(splits)
+    }
     key = {item.id: 0 for items in made.values() for item in items}
     return Task("t", made, key, choices=CHOICES)
 
@@ -98,5 +100,5 @@ def test_too_much_boilerplate_is_admitted(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_threshold_out_of_range_is_refused() -> None:
-    with pytest.raises(ValueError, match="threshold must be above 0 and at most 1, got 0"):
+    with pytest.raises(ValueError, match=r"threshold must be above 0 and at most 1, got 0"):
         near_duplicates(task(["a"], ["b"]), 0)

@@ -56,11 +56,16 @@ def test_forms_are_told_by_content_where_the_name_does_not() -> None:
     assert cells(rows("sms", tabbed))[0] == {"label": "ham", "text": "text 0"}
     assert cells(rows("sms", "Label\tText\n" + tabbed))[0] == {"Label": "ham", "Text": "text 0"}
     trec = "NUM:dist How far ?\nLOC:city Where ?\n"
-    assert cells(rows("TREC.train", trec)) == [{"label": "NUM", "text": "How far ?"}, {"label": "LOC", "text": "Where ?"}]
+    assert cells(rows("TREC.train", trec)) == [
+        {"label": "NUM", "text": "How far ?"},
+        {"label": "LOC", "text": "Where ?"},
+    ]
     assert cells(rows("TREC.train", trec, "lines"))[0]["label"] == "NUM:dist"
     assert cells(rows("data.txt", "text,label\na,0\nb,1\nc,0"))[2] == {"text": "c", "label": "0"}
     assert cells(rows("data.txt", '[{"a": 1}]')) == cells(rows("data.txt", '{"a": 1}')) == [{"a": 1}]
-    with pytest.raises(TaskError, match="cannot tell the form of 'story.txt' from its name or content; set format: csv"):
+    with pytest.raises(
+        TaskError, match=r"cannot tell the form of 'story.txt' from its name or content; set format: csv"
+    ):
         rows("story.txt", "Once upon a time\nthere was\na line")
 
 
@@ -79,9 +84,9 @@ def test_encodings() -> None:
     assert table.rows[0].cells["text"] == "café"
     assert table.notes == ("a.csv is not UTF-8 (first at line 2), read as latin-1; set encoding if that is wrong",)
     assert rows("a.csv", latin, encoding="cp1252").notes == ()
-    with pytest.raises(TaskError, match="'a.csv' is not utf-8 at line 2: .*; give another encoding"):
+    with pytest.raises(TaskError, match=r"'a.csv' is not utf-8 at line 2: .*; give another encoding"):
         rows("a.csv", latin, encoding="utf-8")
-    with pytest.raises(TaskError, match="no encoding is named 'utf-9'; type utf-8, latin-1, cp1252 or utf-16"):
+    with pytest.raises(TaskError, match=r"no encoding is named 'utf-9'; type utf-8, latin-1, cp1252 or utf-16"):
         rows("a.csv", latin, encoding="utf-9")
 
 
@@ -126,9 +131,9 @@ def test_broken_files_are_refused(name: str, data: str | bytes, message: str) ->
 
 
 def test_forced_line_forms_name_the_line() -> None:
-    with pytest.raises(TaskError, match="'a.all', line 2: not of the form `label text`: 'lonely'; set format"):
+    with pytest.raises(TaskError, match=r"'a.all', line 2: not of the form `label text`: 'lonely'; set format"):
         rows("a.all", "0 a\nlonely\n", "lines")
-    with pytest.raises(TaskError, match="'a.all', line 2: not of the form `LABEL:detail text`: '0 b'; set format"):
+    with pytest.raises(TaskError, match=r"'a.all', line 2: not of the form `LABEL:detail text`: '0 b'; set format"):
         rows("a.all", "NUM:x a\n0 b\n", "trec")
 
 
@@ -141,13 +146,13 @@ def test_deep_nesting_is_refused() -> None:
 def test_parquet_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     sink = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array([], pyarrow.string())}), sink)
-    with pytest.raises(TaskError, match="'a.parquet' is empty: it has no row of data"):
+    with pytest.raises(TaskError, match=r"'a.parquet' is empty: it has no row of data"):
         rows("a.parquet", sink.getvalue())
     sink = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.table({"text": ["x" * 1000] * 5000}), sink)
     with monkeypatch.context() as patch:
         patch.setattr(fetch, "LIMIT", 100)
-        with pytest.raises(TaskError, match="'a.parquet' unpacks to .* GiB, so it is refused; give a part of it"):
+        with pytest.raises(TaskError, match=r"'a.parquet' unpacks to .* GiB, so it is refused; give a part of it"):
             rows("a.parquet", sink.getvalue())
     monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
     with pytest.raises(TaskError, match=r"needs pyarrow to be read; type: pip install 'superalign\[data\]'"):
@@ -179,6 +184,7 @@ def test_json_round_trips(values: list[dict[str, object]]) -> None:
 @given(st.binary(max_size=200), st.sampled_from(["a.csv", "a.tsv", "a.json", "a.jsonl", "a.all", "a.parquet"]))
 def test_junk_is_a_task_error_or_rows(data: bytes, name: str) -> None:
     try:
-        assert rows(name, data).rows
+        found = len(rows(name, data).rows)
     except TaskError as error:
-        assert "a." in str(error)
+        found = str(error).count(name)
+    assert found > 0

@@ -10,6 +10,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from superalign.core.errors import PluginError, TaskError
+from superalign.models.vectors import pretraining_set
 from superalign.tasks.divide import Sizes
 from superalign.tasks.load import load
 from superalign.tasks.pool import Pool
@@ -39,8 +40,18 @@ def test_digits_are_the_images_of_scikit_learn() -> None:
     assert digits().items[7].prompt == "digit image 0007"
 
 
+def test_unseen_digits_are_those_that_no_model_was_taught() -> None:
+    everything, unseen = digits(), digits(unseen=True)
+    images, _ = pretraining_set()
+    assert len(unseen.items) == 1797 - len(images)
+    pixels = {image.tobytes() for image in np.round(xy(unseen)[0], 6)}
+    assert not pixels & {image.tobytes() for image in np.round(images, 6)}
+    assert {i.id for i in unseen.items} < {i.id for i in everything.items}
+    assert unseen.name == "digits-parity-unseen"
+
+
 def test_digits_refuses_another_target() -> None:
-    with pytest.raises(TaskError, match="digits has no target 'prime'; type target=parity, target=ge5"):
+    with pytest.raises(TaskError, match=r"digits has no target 'prime'; type target=parity, target=ge5"):
         digits(target="prime")  # type: ignore[arg-type]
 
 
@@ -116,7 +127,9 @@ def test_reviews_mislead_a_bag_of_words_by_the_share_that_is_dialled() -> None:
         task = pool.task(0, Sizes(weak_train=600, transfer=900, validation=100, test=1200))
         train, test = task.items("weak-train"), task.items("test")
         words = CountVectorizer().fit([i.prompt for i in train])
-        bag = LogisticRegression(max_iter=500).fit(words.transform([i.prompt for i in train]), [pool.key[i.id] for i in train])
+        bag = LogisticRegression(max_iter=500).fit(
+            words.transform([i.prompt for i in train]), [pool.key[i.id] for i in train]
+        )
         scores.append(bag.score(words.transform([i.prompt for i in test]), [pool.key[i.id] for i in test]))
     assert scores[0] > 0.95
     assert 0.7 < scores[1] < scores[0] - 0.08
@@ -129,7 +142,11 @@ def test_reviews_mislead_a_bag_of_words_by_the_share_that_is_dialled() -> None:
         ("reviews:contrastive=2", TaskError, "contrastive is a share from 0 to 1, got 2"),
         ("reviews:contrastive=many", TaskError, "contrastive is a share from 0 to 1, got many"),
         ("reviews:n=1", TaskError, "reviews needs a whole number n of 2 or more, got n=1"),
-        ("reviews:n=900000", TaskError, r"360000 sentences of kind 'plain' were asked for, \d+ exist; type a smaller n"),
+        (
+            "reviews:n=900000",
+            TaskError,
+            r"360000 sentences of kind 'plain' were asked for, \d+ exist; type a smaller n",
+        ),
         ("reviews:m=2", PluginError, "'reviews' has no option 'm'; there is: contrastive, n, seed"),
         ("random-features:n=0", TaskError, "random-features needs whole numbers n and dimension of 2 or more, got n=0"),
         ("hidden-manifold:n=big", TaskError, "hidden-manifold needs a whole number n of 2 or more, got n=big"),

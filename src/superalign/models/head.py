@@ -38,6 +38,9 @@ GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Values of C to choose among, strongest regularisation first: half-decades from a head that moves little
 to one that copies its labels. C moved PGR from .75 to .03 where the loss moved it by a few hundredths."""
 
+WIDE_GRID = tuple(100 * c for c in GRID)
+"""The same for features whose rows have a length of about 1 (random features, weighed words)."""
+
 Featurise = Callable[[Sequence[Item]], "Floats"]
 """`featurise(items)` -> (n, d), or (n, K, d) where choices are the items' own texts. It must not depend
 on which items come together; it is called once per item and may keep its rows in `Steps.rows`."""
@@ -102,10 +105,10 @@ def fit_head(
 ) -> Head:
     """Train a head on features (n, d) for `classes` classes, or on (n, K, d) with `classes` = 0.
 
-    Nesterov's method in preconditioned coordinates, started at zero. Momentum restarts whenever it points
-    uphill (O'Donoghue and Candès 2015, section 3.2), and steps shorten where the measured curvature exceeds
-    the bound, as it does for weighted, squared and reverse losses. `watch` is called at the halvings of
-    `steps` and at the end. Deterministic. Raises ModelError if the loss returns what is not finite.
+    Nesterov's method in preconditioned coordinates, from zero. Momentum restarts whenever it points uphill
+    (O'Donoghue and Candès 2015, section 3.2), and steps shorten where the measured curvature exceeds the bound,
+    as it does for weighted, squared and reverse losses. `watch` is called at the halvings of `steps` and at the
+    end. Deterministic. Raises ModelError if the loss returns what is not finite.
     """
     made = features if isinstance(features, Design) else design(features)
     total_rows = made.rows.shape[0]
@@ -194,10 +197,8 @@ def answers(
     """
     for ask in asks:
         if ask.item is None:
-            raise ModelError(
-                f"{name} answers about items, and the ask for {ask.role!r} carries none;"
-                " cast a model that reads messages (hf:..., scripted)"
-            )
+            raise ModelError(f"{name} answers about items, and the ask for {ask.role!r} carries none;"
+                             " cast a model that reads messages (hf:..., scripted)")  # fmt: skip
     if not asks:
         return
     probs = softmax(logits([ask.item for ask in asks if ask.item is not None]))
@@ -346,6 +347,5 @@ class HeadModel:
         return self._head
 
     def _copy(self, *, name: str = "", C: float = 0.0, head: Head | None = None) -> HeadModel:
-        grid = self._grid if not C else ()
-        return HeadModel(name or self._name, self._identity, self._table, self._choices,
-                         C=C or self._C, grid=grid, steps=self._steps, head=head)  # fmt: skip
+        return HeadModel(name or self._name, self._identity, self._table, self._choices, C=C or self._C,
+                         grid=() if C else self._grid, steps=self._steps, head=head)  # fmt: skip

@@ -154,8 +154,8 @@ class Mlp:
         x = self._vectors(items)
         if self._body is None:
             return x
-        body = self._body()
-        return np.maximum(forward(layers(body, (x.shape[1], *self._hidden)), x)[-1], 0)
+        sizes = (x.shape[1], *self._hidden)
+        return np.maximum(forward(layers(self._pretrained(self._body, sizes), sizes), x)[-1], 0)
 
     def logits(self, items: Sequence[Item]) -> Floats:
         """(n, K) float64. Raises ModelError before the first `fit` or `load`."""
@@ -217,11 +217,15 @@ class Mlp:
     def _start(self, sizes: tuple[int, ...], seed: int) -> Single:
         flat = initial(sizes, stream(seed, "mlp/start", self.identity))
         if self._body is not None:
-            body = self._body()
-            if body.size != count(sizes[:-1]):
-                raise ModelError(f"{self._name} was pretrained on other inputs than these of {sizes[0]} numbers")
+            body = self._pretrained(self._body, sizes[:-1])
             flat[: body.size] = body
         return flat
+
+    def _pretrained(self, body: Callable[[], Single], sizes: tuple[int, ...]) -> Single:
+        found = body()
+        if found.size != count(sizes):
+            raise ModelError(f"{self._name} was pretrained on other inputs than these of {sizes[0]} numbers")
+        return found
 
     def _vectors(self, items: Sequence[Item]) -> Floats:
         return self._inputs([item.id for item in items])

@@ -20,7 +20,7 @@ from superalign.core.digest import digest
 from superalign.core.errors import ModelError, nearest
 from superalign.core.ports import Inputs, Objective, Trainable, Watch
 from superalign.core.types import Ask, Item, Reply
-from superalign.models.head import GRID, HeadModel, Table, answers
+from superalign.models.head import WIDE_GRID, HeadModel, Table, answers
 
 if TYPE_CHECKING:
     from superalign.core.ports import Floats
@@ -227,16 +227,16 @@ def ngram(
     inputs: Inputs | None,
     steps: Steps,
     choices: tuple[str, ...],
-    size: int = 2000,
+    size: int = 1000,
     unit: Unit = "pair",
     C: float | None = None,
 ) -> TextModel:
     """A linear head on the weighed counts of the `size` commonest n-grams; `unit` is word, pair or char.
 
-    Without `C`, `variants()` offers a grid and `fit` takes C=1.
+    Without `C`, `variants()` offers a grid and `fit` takes C=10.
     """
     vocabulary = _sized("ngram", inputs, size, unit, weigh=True)
-    return TextModel("ngram", vocabulary, choices, C=1.0 if C is None else C, grid=GRID if C is None else ())
+    return TextModel("ngram", vocabulary, choices, C=10.0 if C is None else C, grid=WIDE_GRID if C is None else ())
 
 
 def _sized(name: str, inputs: Inputs | None, size: int, unit: Unit, weigh: bool) -> Vocabulary:

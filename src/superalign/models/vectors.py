@@ -18,15 +18,12 @@ from superalign.core.errors import ModelError
 from superalign.core.ports import Inputs
 from superalign.core.random import stream
 from superalign.core.types import Item
-from superalign.models.head import GRID, Featurise, HeadModel, softmax
+from superalign.models.head import GRID, WIDE_GRID, Featurise, HeadModel, softmax
 from superalign.models.mlp import count, descend, forward, from_inputs, initial, layers
 
 if TYPE_CHECKING:
     from superalign.core.ports import Floats, Ints
     from superalign.core.steps import Steps
-
-WIDE_GRID = tuple(100 * c for c in GRID)
-"""Values of C for random features, whose squared norm is below 1 on 8x8 images (.03 to 1000)."""
 
 BODY = (64, 128, 64)
 """The layers of the network behind `pretrained-digits`, its inputs first."""

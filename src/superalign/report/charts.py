@@ -11,17 +11,14 @@ import json
 import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from superalign.core.spec import Number
 from superalign.report import numbers
-from superalign.report.palette import DASHES, FAINT, FONT, INK, MUTED, PAPER, SERIES, SHAPES
+from superalign.report.look import STEP, Row, by_series, finish, names
+from superalign.report.palette import DASHES, INK, MUTED, PAPER, SERIES, SHAPES
 from superalign.report.text import cell
 
-Row = Mapping[str, Any]
-WIDTH = 760
-STEP = 44
 PGR_WINDOW = (-1.0, 2.0)
 """A PGR beyond this window says "large" and no more; drawn whole, it would flatten the rest of a forest."""
 
@@ -68,8 +65,8 @@ def curves(rows: Sequence[Row], title: str, *, x: str = "step", y: str = "value"
         y=_vertical(alt, y, _value_domain(data)),
     )
     colour, dash = (
-        _by_series(alt, "Color", SERIES, data, line=True),
-        _by_series(alt, "StrokeDash", DASHES, data, line=True),
+        by_series(alt, "Color", SERIES, data, line=True),
+        by_series(alt, "StrokeDash", DASHES, data, line=True),
     )
     layers = [
         chart.mark_line(strokeWidth=2, aria=False).encode(color=colour, strokeDash=dash),
@@ -77,7 +74,7 @@ def curves(rows: Sequence[Row], title: str, *, x: str = "step", y: str = "value"
     ]
     if _has_bounds(data):
         layers.insert(0, chart.mark_area(fillOpacity=0.16, aria=False).encode(y="low:Q", y2="high:Q", color=colour))
-    return _finish(alt, layers, data, title, _subtitle(data, note), height=280)
+    return finish(alt, layers, data, title, _subtitle(data, note), height=280)
 
 
 def scatter(rows: Sequence[Row], title: str, *, x: str = "x", y: str = "y", note: str = "") -> dict[str, Any]:
@@ -96,7 +93,7 @@ def scatter(rows: Sequence[Row], title: str, *, x: str = "x", y: str = "y", note
         x=alt.X("x:Q", title=x, scale=alt.Scale(domain=list(_value_domain(data, "x")), nice=False, zero=False)),
         y=_vertical(alt, y, _value_domain(data, "y"), "y"),
     )
-    colour, shape = _by_series(alt, "Color", SERIES, data), _by_series(alt, "Shape", SHAPES, data)
+    colour, shape = by_series(alt, "Color", SERIES, data), by_series(alt, "Shape", SHAPES, data)
     layers = []
     if _has_bounds(data, "x_"):
         layers.append(base.mark_rule(strokeWidth=1.5, aria=False).encode(x="x_low:Q", x2="x_high:Q", color=colour))
@@ -108,7 +105,7 @@ def scatter(rows: Sequence[Row], title: str, *, x: str = "x", y: str = "y", note
     if len(data) <= 12 and any(r["name"] for r in data):
         layers.append(base.mark_text(align="left", dx=8, dy=-6, color=MUTED, aria=False).encode(text="name:N"))
     bounds = [{**r, "low": r["y_low"], "high": r["y_high"]} for r in data]
-    return _finish(alt, layers, data, title, _subtitle(bounds, note), height=320)
+    return finish(alt, layers, data, title, _subtitle(bounds, note), height=320)
 
 
 def deciles(
@@ -120,17 +117,17 @@ def deciles(
     data = [_pick(r, ("decile", "value", "low", "high"), ("series",)) for r in rows]
     for row in data:
         row["_tip"] = f"{row['series'] or y}, decile {cell(row['decile'])}: {_words(row)}"
-    series = _names(data)
+    series = names(data)
     base = alt.Chart().encode(
         x=alt.X("decile:O", title=x, axis=alt.Axis(labelAngle=0)), y=_vertical(alt, y, _value_domain(data))
     )
     if len(series) > 1:
         base = base.encode(xOffset=alt.XOffset("series:N", sort=series, scale=alt.Scale(paddingOuter=0.3)))
-    colour, shape = _by_series(alt, "Color", SERIES, data), _by_series(alt, "Shape", SHAPES, data)
+    colour, shape = by_series(alt, "Color", SERIES, data), by_series(alt, "Shape", SHAPES, data)
     layers = [base.mark_point(filled=True, size=54, opacity=1).encode(color=colour, shape=shape, description="_tip:N")]
     if _has_bounds(data):
         layers.insert(0, base.mark_rule(strokeWidth=2, aria=False).encode(y="low:Q", y2="high:Q", color=colour))
-    return _finish(alt, layers, data, title, _subtitle(data, note), height=260)
+    return finish(alt, layers, data, title, _subtitle(data, note), height=260)
 
 
 def _intervals(
@@ -176,7 +173,7 @@ def _intervals(
                 shape=shape, filled=True, size=60, opacity=1, color=SERIES[0], aria=False
             )
             layers.append(arrow.encode(x=f"_{side}:Q"))
-    return _finish(alt, layers, data, title, _subtitle([r for r in data if r["value"] is not None], note), STEP)
+    return finish(alt, layers, data, title, _subtitle([r for r in data if r["value"] is not None], note), STEP)
 
 
 def _interval_row(row: Row, domain: tuple[float, float], decimals: int | None) -> dict[str, Any]:
@@ -222,68 +219,6 @@ def _rules(alt: Any, references: Sequence[tuple[str, float]]) -> list[Any]:
     return layers
 
 
-def _finish(
-    alt: Any, layers: Sequence[Any], data: Sequence[Row], title: str, subtitle: str, height: int
-) -> dict[str, Any]:
-    """The layers over one copy of the rows, as a dict, in the house's look."""
-    heading = alt.TitleParams(title, subtitle=subtitle) if subtitle else alt.TitleParams(title)
-    size: Any = alt.Step(STEP) if height == STEP else height
-    chart = (
-        alt.layer(*layers, data=alt.Data(values=list(data)))
-        .properties(
-            title=heading, width=WIDTH, height=size, autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
-        )
-        .configure(**_CONFIG)
-    )
-    with _inline(alt):
-        done: dict[str, Any] = chart.to_dict()
-    return done
-
-
-_TEXT = {
-    "labelColor": MUTED,
-    "titleColor": MUTED,
-    "labelFontSize": 12,
-    "titleFontSize": 12,
-    "titleFontWeight": "normal",
-}
-_CONFIG: dict[str, Any] = {
-    "font": FONT,
-    "background": "transparent",
-    "padding": {"left": 2, "right": 12, "top": 4, "bottom": 2},
-    "view": {"stroke": None},
-    "title": {
-        "anchor": "start", "frame": "group", "fontSize": 15, "color": INK, "subtitleColor": MUTED,
-        "subtitleFontSize": 12, "offset": 18,
-    },
-    "axis": {"gridColor": FAINT, "domainColor": MUTED, "tickColor": MUTED, "titlePadding": 8, **_TEXT},
-    "axisYDiscrete": {
-        "domain": False, "ticks": False, "grid": False, "labelLimit": 260, "labelPadding": 10, "labelColor": INK,
-    },
-    "axisYQuantitative": {
-        "domain": False, "ticks": False, "titleAngle": 0, "titleAlign": "left", "titleAnchor": "start",
-        "titleBaseline": "bottom", "titleX": 0, "titleY": -8,
-    },
-    "axisXDiscrete": {"grid": False},
-    "axisQuantitative": {"tickCount": 6},
-    "legend": {"orient": "top", "columns": 3, "labelLimit": 320, "symbolStrokeWidth": 2, "symbolSize": 70,
-               "offset": 36, **_TEXT, "labelColor": INK},
-    "text": {"fontSize": 12},
-}  # fmt: skip
-
-
-@contextmanager
-def _inline(alt: Any) -> Iterator[None]:
-    """Rows stay inside their chart, whatever their number and whatever the caller's altair settings are."""
-    with alt.data_transformers.enable("default", max_rows=None):
-        before = alt.data_transformers.consolidate_datasets
-        alt.data_transformers.consolidate_datasets = False
-        try:
-            yield
-        finally:
-            alt.data_transformers.consolidate_datasets = before
-
-
 def _number(row: Row, key: str) -> float | None:
     """A finite float, or None: JSON has no NaN."""
     value = row.get(key)
@@ -294,19 +229,6 @@ def _number(row: Row, key: str) -> float | None:
 
 def _pick(row: Row, numeric: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
     return {**{k: str(row.get(k) or "") for k in words}, **{k: _number(row, k) for k in numeric}}
-
-
-def _names(data: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(r["series"] for r in data))
-
-
-def _by_series(alt: Any, channel: str, look: Sequence[Any], data: Sequence[Row], line: bool = False) -> Any:
-    """A channel that tells series apart. Channels with the same domain share one legend; one series needs none."""
-    names = _names(data)
-    scale = alt.Scale(domain=names, range=[look[i % len(look)] for i in range(len(names))])
-    symbol = {"symbolType": "stroke", "symbolFillColor": "transparent", "symbolSize": 500} if line else {}
-    key = alt.Legend(title=None, **symbol) if len(names) > 1 else None
-    return getattr(alt, channel)("series:N", scale=scale, legend=key)
 
 
 def _has_bounds(data: Sequence[Row], prefix: str = "") -> bool:
@@ -358,7 +280,7 @@ def chart_rows(chart: Mapping[str, Any]) -> list[dict[str, Any]]:
     for part in (chart, *_parts(chart)):
         data = part.get("data")
         values = data.get("values") if isinstance(data, Mapping) else None
-        if isinstance(values, list) and values:
+        if isinstance(values, list) and (values or part is chart):
             return [_public(v) for v in values]
     for values in (chart.get("datasets") or {}).values():
         if isinstance(values, list) and values:

@@ -7,11 +7,14 @@ differ by dash and by shape.
 
 from __future__ import annotations
 
-SERIES = ("#0b6bb5", "#c2500a", "#0b8263", "#8f4bb0", "#8a6d00", "#5c6670")
-"""Blue, vermilion, green, purple, ochre, slate: at least 4.5:1 on white."""
+SERIES = ("#1878d8", "#9a3f0c", "#239674", "#6f2a98", "#8c6704", "#59626b")
+"""Blue, rust, green, purple, ochre, slate: at least 3.5:1 on white, and apart in lightness too."""
 
-SERIES_DARK = ("#6cb6ff", "#ff9d5c", "#45d0a4", "#d0a2f0", "#dfc04a", "#aab4be")
-"""The same hues on a dark page: at least 7:1 on it."""
+SERIES_DARK = ("#7cc3fb", "#ee6a30", "#52e8b4", "#b968ee", "#e3b834", "#8a9197")
+"""The same hues on a dark page: at least 5:1 on it."""
+
+ACCENT, ACCENT_DARK = "#0b62ad", "#7cc3fb"
+"""Links."""
 
 INK, INK_DARK = "#1c2126", "#e6e9ec"
 MUTED, MUTED_DARK = "#5b6570", "#a2acb6"
@@ -44,19 +47,17 @@ VARIABLES = {
 
 def css() -> str:
     """The variables of both themes, as the declarations of `:root` and of its dark form."""
-    light = {**dict(_series(SERIES)), "ink": INK, "muted": MUTED, "faint": FAINT, "paper": PAPER}
-    dark = {
-        **dict(_series(SERIES_DARK)),
-        "ink": INK_DARK,
-        "muted": MUTED_DARK,
-        "faint": FAINT_DARK,
-        "paper": PAPER_DARK,
-    }
-    return f"figure svg{{font-family:{FONT}}}\n:root{{{_declare(light)}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{_declare(dark)}}}}}\n"
+    light = _series(SERIES) | {"ink": INK, "muted": MUTED, "faint": FAINT, "paper": PAPER, "accent": ACCENT}
+    dark = {"ink": INK_DARK, "muted": MUTED_DARK, "faint": FAINT_DARK, "paper": PAPER_DARK, "accent": ACCENT_DARK}
+    dark |= _series(SERIES_DARK)
+    return (
+        f"figure svg{{font-family:{FONT}}}\n:root{{{_declare(light)}}}\n"
+        f"@media screen and (prefers-color-scheme:dark){{:root{{{_declare(dark)}}}}}\n"
+    )
 
 
-def _series(colours: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(f"series-{i}", colour) for i, colour in enumerate(colours, start=1)]
+def _series(colours: tuple[str, ...]) -> dict[str, str]:
+    return {f"series-{i}": colour for i, colour in enumerate(colours, start=1)}
 
 
 def _declare(values: dict[str, str]) -> str:

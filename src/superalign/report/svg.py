@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup, escape
 
 from superalign.report.palette import FONT, VARIABLES
-from superalign.report.text import visible_all
+from superalign.report.text import visible, visible_all
 
 PHONE = 358
 """Pixels of a chart on a phone 390 wide, which leaves 16 at each side."""
@@ -33,7 +33,7 @@ _ATTRIBUTES = frozenset((
 _DEFAULTS = {"opacity": "1", "stroke-width": "1", "font-weight": "normal", "font-family": FONT, "fill-opacity": "1"}
 """Attributes that say what holds without them; the page sets the font."""
 _LOCAL = re.compile(r"^url\(#([\w-]+)\)$")
-_LONG = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
+_LONG = re.compile(r"-?\d+(?:\.\d+)?e[+-]?\d+|-?\d+\.\d+")
 _UNSAID = frozenset(("axis", "legend", "title", "header"))  # what a reader already sees as text
 
 
@@ -76,7 +76,7 @@ def draw(chart: Mapping[str, Any], prefix: str, width: int | None = None) -> Mar
     except (ValueError, TypeError) as error:
         lines = [line for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith("at ")]
         raise ChartError(lines[-1].strip() if lines else "no reason given") from error
-    return clean(svg, prefix, " ".join(filter(None, heading(chart))) or "chart")
+    return clean(svg, prefix, visible(" ".join(filter(None, heading(chart)))) or "chart")
 
 
 def fits_phone(chart: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 _KEPT = frozenset("\t\n\u200c\u200d")  # joiners are spelling in Persian and in emoji; newlines are layout
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 _MARKS = re.compile(r"([\\`*_\[\]|~$])")
-_BLOCK = re.compile(r"^(\s*)([#+\-=]|\d+(?=[.)]))")
+_BLOCK = re.compile(r"^(\d{1,9}(?=[.)](\s|$)))|^(?=#{1,6}(\s|$)|[-+](\s|$)|(-\s*){2,}$|=+$)")
 
 
 def visible(text: str) -> str:
@@ -48,12 +48,7 @@ def one_line(text: str) -> str:
 def markdown_text(text: str) -> str:
     """`text` on one line such that Markdown shows it as it is: no markup, no HTML, no table cell ends."""
     line = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _BLOCK.sub(_escape_block, _MARKS.sub(r"\\\1", line))
-
-
-def _escape_block(match: re.Match[str]) -> str:
-    lead, mark = match.groups()
-    return f"{lead}{mark}&#8203;" if mark.isdigit() else f"{lead}\\{mark}"
+    return _BLOCK.sub(r"\1\\", _MARKS.sub(r"\\\1", line))
 
 
 def markdown_code(text: str, language: str = "") -> str:
@@ -85,9 +80,9 @@ def column_cells(values: Sequence[Any]) -> list[str]:
     floats = [v for v in values if isinstance(v, float) and math.isfinite(v)]
     if not all(isinstance(v, int | float | None) for v in values) or all(v.is_integer() for v in floats):
         return [cell(v) for v in values]
-    decimals = max(len(_float(v).partition(".")[2]) for v in floats)
-    if decimals > 6:
+    if any("e" in _float(v) for v in floats):  # a very small or large value needs its exponent
         return [cell(v) for v in values]
+    decimals = max(len(_float(v).partition(".")[2]) for v in floats)
     return [f"{v:,.{decimals}f}" if isinstance(v, float) and math.isfinite(v) else cell(v) for v in values]
 
 

@@ -32,8 +32,7 @@ def read_hub(place: str, split: str | None = None) -> Table:
         import datasets
     except ImportError as error:
         raise TaskError(f"{place!r} needs the package datasets; type: pip install 'superalign[data]'") from error
-    local = Path(name).is_dir()
-    reached = local or reachable()
+    reached = Path(name).is_dir() or reachable()
     with _offline(datasets, not reached):
         try:
             found = datasets.load_dataset(name, config)
@@ -52,7 +51,7 @@ def read_hub(place: str, split: str | None = None) -> Table:
 
 def _parse(place: str) -> tuple[str, str | None]:
     name = place.removeprefix("hf:")
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return name, None
     parts = name.split("/")
     if not all(parts) or len(parts) > 3:

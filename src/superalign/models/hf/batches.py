@@ -86,7 +86,8 @@ def collate(rows: Sequence[Ints], device: torch.device) -> Batch:
     import torch
 
     lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
-    ids = np.zeros((len(rows), int(lengths.max())), np.int64)
+    # a row is padded with its own last token: nothing reads it, and transformers warns about padding ids
+    ids = np.repeat(np.array([row[-1] for row in rows], np.int64)[:, None], int(lengths.max()), axis=1)
     ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.concatenate(rows)
     return Batch(
         torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device), bool(lengths.min() < len(ids[0]))

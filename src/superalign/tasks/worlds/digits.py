@@ -6,6 +6,7 @@ five, has a loop) are those on which random-feature students were measured again
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -26,10 +27,11 @@ TARGETS: dict[str, tuple[tuple[str, ...], Callable[[int], int]]] = {
 }
 
 
-def digits(*, target: Target = "parity") -> Pool:
+def digits(*, target: Target = "parity", unseen: bool = False) -> Pool:
     """All images; `target` is `parity`, `ge5`, `loop` (0, 6, 8, 9) or `digit` (ten classes).
 
-    Inputs are float64 of shape (n, 64). Raises TaskError for another target.
+    `unseen` leaves out the third of the images whose digits the model `pretrained-digits` was taught, so that
+    what it is tested on is new to it. Inputs are float64 of shape (n, 64). Raises TaskError for another target.
     """
     if target not in TARGETS:
         raise TaskError(f"digits has no target {target!r}; type target={', target='.join(TARGETS)}")
@@ -41,6 +43,8 @@ def digits(*, target: Target = "parity") -> Pool:
     choices, answer = TARGETS[target]
     items, key, row = [], {}, {}
     for k, label in enumerate(labels):
+        if unseen and taught(images[k]):
+            continue
         prompt = f"digit image {k:04d}"
         item = Item(content_id(prompt, choices), prompt, choices)
         items.append(item)
@@ -50,4 +54,9 @@ def digits(*, target: Target = "parity") -> Pool:
     def inputs(ids: Sequence[str]) -> Floats:
         return vectors[[row[i] for i in ids]]  # type: ignore[no-any-return]
 
-    return Pool(f"digits-{target}", tuple(items), key, choices, inputs=inputs)
+    return Pool(f"digits-{target}{'-unseen' if unseen else ''}", tuple(items), key, choices, inputs=inputs)
+
+
+def taught(image: Floats) -> bool:
+    """Whether this image (64 pixels, 0 to 16) is one of the third set aside for pretraining, by its pixels' hash."""
+    return int(hashlib.sha256(image.astype("uint8").tobytes()).hexdigest()[:8], 16) % 3 == 0
