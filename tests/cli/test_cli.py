@@ -186,7 +186,9 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     stopped = False
     for wait in (2.0, 2.5, 3.0, 1.5, 4.0):
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         time.sleep(wait)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=120)
@@ -199,4 +201,6 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     assert stopped
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     fresh = [*command[:-3], "--store", "t.sqlite", "--json"]
-    assert json.loads(done.stdout) == json.loads(subprocess.run(fresh, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert json.loads(done.stdout) == json.loads(
+        subprocess.run(fresh, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    )

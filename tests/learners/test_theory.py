@@ -123,14 +123,20 @@ def bregman_case(divergence, seed=0):
     return target, weak, mixed(solved.x), solved.x
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_bregman_inequality_of_reverse_kl(seed):
-    def reverse(p, weak):
-        return float(ReverseKL(eps=0)(np.log(p), weak, 0, 1)[0].mean())
+def reverse(p, weak):
+    return float(ReverseKL(eps=0)(np.log(p), weak, 0, 1)[0].mean())
 
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_bregman_inequality_of_reverse_kl(seed):
+    """KL(target, weak) >= KL(target, student) + KL(student, weak); equality where the minimiser is interior."""
     target, weak, student, mixture = bregman_case(reverse, seed)
-    assert reverse(student, weak) == pytest.approx(kl(student, weak), abs=1e-9)
-    slack = kl(target, weak) - kl(target, student) - kl(student, weak)
-    assert slack > -1e-6
-    if mixture.min() > 1e-3:  # interior: the Pythagorean equality
-        assert slack == pytest.approx(0, abs=1e-5)
+    misfit = kl(student, weak)
+    assert reverse(student, weak) == pytest.approx(misfit, abs=1e-9)
+    slack = kl(target, weak) - kl(target, student) - misfit
+    assert misfit > 0.03
+    assert (mixture.min() > 0.02) == (seed in (2, 3, 4))
+    if seed in (2, 3, 4):
+        assert slack == pytest.approx(0, abs=1e-7)
+    else:
+        assert slack > 1e-4

@@ -35,7 +35,7 @@ def test_every_number_of_every_condition_is_compared() -> None:
     assert rows["weak", "accuracy"].differences == (None, None)
     assert rows["new", "accuracy"].values == (None, Number(value=0.9))
     text = compare([first, second])
-    assert "| xent | PGR | 0.41 \\[0.27, 0.55\\] | 0.50 \\[0.40, 0.60\\] | 0.09 \\[-0.09, 0.27\\] |" in text
+    assert "| xent | PGR | 0.41 [0.27, 0.55] | 0.50 [0.40, 0.60] | 0.09 [-0.09, 0.27] |" in text
 
 
 def test_the_difference_of_undefined_numbers_is_undefined() -> None:

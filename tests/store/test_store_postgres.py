@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from psycopg import OperationalError, errors
+from sqlalchemy import create_engine, exc, text
 from sqlalchemy.engine import make_url
 
 from superalign.core.errors import StoreError
 from superalign.core.ports import Store
 from superalign.store import open_store
+from superalign.store.failures import explain
+from superalign.store.place import locate
 from superalign.testing.store import StoreContract
 
 
@@ -134,8 +139,28 @@ def test_a_connection_that_breaks_is_replaced(postgres: str) -> None:
         assert [e.body["i"] for e in store.read("s")] == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (errors.DiskFull("could not extend file"), "the server's disk is full; free some space and run again"),
+        (errors.TooManyConnections("sorry"), "no free connection; close some, or raise its max_connections"),
+        (errors.QueryCanceled("slow"), "cancelled the statement; raise its statement_timeout"),
+        (errors.DivisionByZero("odd"), "PostgreSQL failed: odd .22012"),
+        (OperationalError("FATAL: sorry, too many clients already"), "no free connection"),
+        (OperationalError("FATAL: no pg_hba.conf entry for host"), "the server refuses this user; check the user"),
+    ],
+)
+def test_what_a_test_cannot_bring_about(error: Exception, message: str) -> None:
+    """The driver's own errors, without the server's state that causes them."""
+    place = locate("postgresql://me:secret@host/runs")
+    found = explain(exc.DBAPIError.instance("SELECT 1", {}, error, errors.Error), place)
+    assert isinstance(found, StoreError)
+    assert re.search(message, str(found)), found
+    assert str(found).startswith("the store postgresql://me:***@host/runs: ")
+
+
 def test_without_the_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)  # what Python itself does for "not there"
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # what Python itself does for "not there"
     with pytest.raises(StoreError, match=r"pip install 'superalign\[postgres\]'"):
         open_store("postgresql://me@localhost/runs")
     open_store(tmp_path / "x.sqlite").close()

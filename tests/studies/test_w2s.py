@@ -63,7 +63,16 @@ def numbers(record: Record) -> dict[str, Any]:
 def test_the_record_holds_floor_ceiling_students_and_controls(finished: tuple[Record, str]) -> None:
     record, _ = finished
     names = [c.name for c in record.conditions]
-    assert names == ["weak", "ceiling", "zero-shot", "xent", "hard+xent", "weak-train-truth", "random-errors", "weak-student"]
+    assert names == [
+        "weak",
+        "ceiling",
+        "zero-shot",
+        "xent",
+        "hard+xent",
+        "weak-train-truth",
+        "random-errors",
+        "weak-student",
+    ]
     value = {c.name: c.numbers["accuracy"].value for c in record.conditions}
     assert value["weak"] is not None
     assert value["ceiling"] is not None
@@ -152,7 +161,12 @@ def test_every_part_of_a_recipe_is_in_its_key() -> None:
         return {job.name: job.key(sweep.steps) for job in sweep.jobs(sweep.cells[0])}
 
     base = keys()
-    for changes in ({"weak": "linear:pool=2:C=2"}, {"seeds": [7]}, {"split_seed": 1}, {"source": {"task": "digits:target=loop"}}):
+    for changes in (
+        {"weak": "linear:pool=2:C=2"},
+        {"seeds": [7]},
+        {"split_seed": 1},
+        {"source": {"task": "digits:target=loop"}},
+    ):
         assert keys(**changes)["xent"] != base["xent"], changes
     assert keys(strong="random-features:width=301:C=.3")["ceiling"] != base["ceiling"]
     assert keys(strong="random-features:width=301:C=.3")["weak"] == base["weak"]
@@ -172,7 +186,9 @@ def test_a_sweep_over_models_names_its_pairs() -> None:
 
 
 def test_a_gap_within_noise_is_undefined_with_its_reason() -> None:
-    record = w2s(spec(weak="random-features:width=300:C=.3", sizes=SIZES | {"weak_train": 300}, methods="xent", seeds=2))
+    record = w2s(
+        spec(weak="random-features:width=300:C=.3", sizes=SIZES | {"weak_train": 300}, methods="xent", seeds=2)
+    )
     pgr = record.condition("xent").numbers["pgr"]
     assert pgr.value is None
     assert pgr.reason is not None

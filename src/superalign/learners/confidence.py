@@ -7,7 +7,6 @@ AugConf and AdaptConf: Guo et al. 2024 (arXiv 2402.03749). All targets are const
 from __future__ import annotations
 
 import logging
-from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -70,7 +69,7 @@ class LogConf:
         loss = self
         if self.prior == "dataset":
             loss = replace(self, prior=tuple(np.asarray(labels, np.float64).mean(axis=0).tolist()))
-        return Buffered(replace(loss, buffer=0), deque(maxlen=self.buffer)) if self.buffer else loss
+        return Buffered(replace(loss, buffer=0), self.buffer) if self.buffer else loss
 
     def shares(self, y: Floats) -> Floats:
         """The class prior (K,) for labels `y` (B, K). Raises SpecError where it does not fit K."""
@@ -112,25 +111,25 @@ def _checked_prior(prior: str | float | tuple[float, ...]) -> str | float | tupl
     return shares
 
 
-@dataclass(frozen=True)
 class Buffered:
-    """LogConf whose hardening looks at the last predictions of this fit, at most `seen.maxlen` of them.
+    """LogConf whose hardening looks at the last `size` predictions of this fit, `seen` (m, K) of them so far.
 
     Only training batches pass through a loss, so evaluation leaves the buffer alone.
     """
 
-    loss: LogConf
-    seen: deque[tuple[Floats, Floats]]
+    def __init__(self, loss: LogConf, size: int) -> None:
+        self.loss, self.size = loss, size
+        self.seen: Floats = np.zeros((0, 0))
+        self.labels: Floats = np.zeros((0, 0))
 
     def __call__(self, z: Floats, y: Floats, step: int, total: int, ids: Ints | None = None) -> tuple[Floats, Floats]:
         z, y = in_float64(z, y)
-        self.seen.extend(zip(z.copy(), y.copy(), strict=True))
-        if len(self.seen) <= len(z):
-            hard = harden(z, self.loss.shares(y), ids)
-        else:
-            pool = np.stack([row for row, _ in self.seen])
-            prior = self.loss.shares(np.stack([label for _, label in self.seen]))
-            hard = harden(pool, prior)[-len(z) :]
+        if len(z) >= self.size:
+            return self.loss(z, y, step, total, ids)
+        empty = not len(self.seen)
+        self.seen = z.copy() if empty else np.concatenate([self.seen, z])[-self.size :]
+        self.labels = y.copy() if empty else np.concatenate([self.labels, y])[-self.size :]
+        hard = harden(self.seen, self.loss.shares(self.labels))[-len(z) :]
         return self.loss.toward(hard, z, y, step, total)
 
 
@@ -173,8 +172,8 @@ def distil(z: Floats, y: Floats, tau: float) -> tuple[Floats, Floats]:
 class AugConf:
     """`(1 - a) KD + a CE(argmax p, p)`; `a` ramps to `alpha` over the first `warmup` of the fit.
 
-    Nothing holds the class balance, so the student may collapse onto one class: in the second half of a
-    fit a batch of 16 or more that is predicted to be all one class, against its labels, logs a warning.
+    Nothing holds the class balance, so the student may collapse onto one class: if the last batch of a fit
+    (of 16 rows or more) is predicted to be all one class, against its labels, that is logged as a warning.
     """
 
     alpha: float = 0.5
@@ -189,8 +188,8 @@ class AugConf:
     def __call__(self, z: Floats, y: Floats, step: int, total: int, ids: Ints | None = None) -> tuple[Floats, Floats]:
         z, y = in_float64(z, y)
         a = ramp(self.alpha, self.warmup, step, total)
-        if 2 * step >= total and collapsed(z, y):
-            _log.warning("augconf: step %d of %d predicts one class for a batch with several", step, total)
+        if step + 1 >= total and collapsed(z, y):
+            _log.warning("augconf: after %d steps the student predicts one class for a batch with several", total)
         weak, weak_gradients = distil(z, y, self.tau)
         own, own_gradients = cross_entropy(own_labels(z), z)
         return (1 - a) * weak + a * own, (1 - a) * weak_gradients + a * own_gradients

@@ -182,6 +182,7 @@ def _interval_row(row: Row, domain: tuple[float, float], decimals: int | None) -
     low, high = domain
     out = _pick(row, ("value", "low", "high"), ("name", "reason"))
     number = _as_number(out)
+    out["reason"] = out.pop("reason")  # the last column of a table
     out["_tip"] = numbers.format_number(number, f"{out['name']}:")
     out["_text"] = numbers.format_value(number, decimals)
     ends = [v for v in (out["value"], out["low"], out["high"]) if v is not None]

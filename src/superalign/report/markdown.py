@@ -79,20 +79,24 @@ def compare(records: Sequence[Record]) -> str:
 
 
 def _results(record: Record) -> str:
+    if not record.conditions:
+        return "This record has no conditions."
     names = numbers.columns(record)
-    supports = {name: numbers.usual_support(numbers.column(record, name)) for name in names}
-    head = ["condition"]
-    head += [_text(numbers.label(n)) + (f" ({supports[n]})" if supports[n] else "") for n in names]
+    found = {name: numbers.column(record, name) for name in names}
+    supports = {name: numbers.usual_support(found[name]) for name in names}
+    head = [_text(numbers.label(n)) + (f" ({supports[n]})" if supports[n] else "") for n in names]
     body = []
-    for condition, (name, cells) in zip(record.conditions, numbers.rows(record), strict=True):
+    for condition in record.conditions:
         said = "".join(f"<br>{_text(numbers.label(k))}: {_text(v)}" for k, v in numbers.labels(condition).items())
-        line = [_text(name) + said]
-        for number, text in zip(names, cells, strict=True):
-            own = numbers.format_support(condition.numbers[number]) if number in condition.numbers else ""
-            line.append(_text(text) + (f"<br>{own}" if own and own != supports[number] else ""))
+        line = [_text(condition.name) + said]
+        for name in names:
+            number = condition.numbers.get(name)
+            own = numbers.format_support(number) if number else ""
+            shown = _number(number, numbers.column_digits(found[name]))
+            line.append(f"{shown}<br>{own}" if own != supports[name] and own else shown)
         body.append(line)
-    grid = _grid(head, body, [False, *len(names) * [True]])
-    return f"{grid}\n\nBrackets hold 95 % intervals." if body else "This record has no conditions."
+    grid = _grid(["condition", *head], body, [False, *len(names) * [True]])
+    return f"{grid}\n\nBrackets hold 95 % intervals."
 
 
 def _charts(record: Record) -> Iterable[str]:
@@ -150,8 +154,12 @@ def _text(value: Any) -> str:
     return markdown_text(cell(value))
 
 
-def _number(number: Number | None) -> str:
-    return "" if number is None else markdown_text(numbers.format_number(number))
+def _number(number: Number | None, decimals: int | None = None) -> str:
+    """A number with its brackets as they are; the reason of an undefined one is foreign text."""
+    if number is None:
+        return ""
+    text = numbers.format_number(number, decimals=decimals)
+    return text if numbers.is_defined(number) else markdown_text(text)
 
 
 def _list(lines: Iterable[str]) -> str:

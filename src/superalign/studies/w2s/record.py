@@ -34,6 +34,9 @@ def record_of(sweep: Sweep, pairs: Sequence[Pair]) -> Record:
         suffix = "" if single else f" ({g.pair.weak} > {g.pair.strong})"
         tables.update({name + suffix: table for name, table in figures.tables(g).items()})
         charts.update({name + suffix: chart for name, chart in figures.charts(g).items()})
+    near = sweep.near_duplicates()
+    if near is not None:
+        tables["near-duplicates"] = near
     jobs = [o for pair in pairs for by_seed in pair.outcomes.values() for o in by_seed.values()]
     ran = [d for d in sweep.steps.done if not d.cached and d.name.startswith("w2s-")]
     return Record(
@@ -212,7 +215,6 @@ class Graded:
 
     def _outcomes(self, name: str) -> list[Outcome]:
         return [o for _, o in sorted(self.pair.outcomes[name].items())]
-
 
     def _over_seeds(self, values: Sequence[float]) -> Number:
         """A number that each seed has one of; its interval resamples seeds."""

@@ -12,15 +12,16 @@ from superalign.core.errors import Degenerate
 from superalign.core.ports import Model, Progress, Store, silent
 from superalign.core.power import smallest_difference
 from superalign.core.registry import build
-from superalign.core.spec import Record
+from superalign.core.spec import Record, Table
 from superalign.core.steps import Steps
 from superalign.core.study import Plan, Planned, Study
 from superalign.learners.method import Method, parse_method
-from superalign.studies.w2s.cells import Cell, Job
+from superalign.studies.w2s.cells import VERSION, Cell, Job
 from superalign.studies.w2s.outcome import Outcome, Pair
 from superalign.studies.w2s.record import record_of
 from superalign.studies.w2s.spec import W2S
 from superalign.tasks.load import load
+from superalign.tasks.near import near_duplicates
 from superalign.tasks.pool import Pool
 
 
@@ -96,6 +97,27 @@ class Sweep:
                 pair.fail(job, str(reason))
         progress("jobs", len(work), len(work))
         return record_of(self, list(pairs.values()))
+
+    def near_duplicates(self) -> Table | None:
+        """Items of different splits whose texts nearly agree, in the first seed's split; None where there is none."""
+        task = self.cells[0].task
+
+        def compute() -> dict[str, Any]:
+            found = near_duplicates(task)
+            text = {i.id: i.prompt[:120] for split in task.splits for i in task.items(split)}
+            overlaps = [o for o in found.overlaps if o.pairs]
+            rows = [[f"{o.first} and {o.second}", o.pairs, *(text[i] for i in o.examples[0][:2])] for o in overlaps]
+            return {"rows": rows, "complete": found.complete}
+
+        value = self.steps.run("w2s-near-duplicates", VERSION, task.digests, compute)
+        if not value["rows"]:
+            return None
+        note = "Texts that share most of their runs of five words. Group what belongs together with --group."
+        note += "" if value["complete"] else " Much of the text is boilerplate, so the search is not complete."
+        columns = ("splits", "pairs", "for example", "and")
+        return Table(
+            title="Near-duplicates across splits", columns=columns, rows=tuple(map(tuple, value["rows"])), note=note
+        )
 
     def _task(self, seed: int) -> Any:
         return self.pool.task(seed, self.spec.sizes, split_seed=self.spec.split_seed)
