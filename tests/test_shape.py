@@ -17,7 +17,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "superalign"
 FILES = sorted(SOURCE.rglob("*.py"))
-PYTHON = sorted([*FILES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "docs").rglob("*.py")])
+PYTHON = sorted(
+    [*FILES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "docs").rglob("*.py")]
+)
 
 
 def name(path: Path) -> str:
@@ -33,7 +35,11 @@ def docstring_lines(module: ast.Module) -> set[int]:
     for node in ast.walk(module):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body:
             first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 lines |= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
     return lines
 
@@ -62,14 +68,20 @@ def test_core_stays_small() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_files_and_functions_read_at_a_glance(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, f"{name(path)} is long; share the mathematics and split by idea"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, (
+        f"{name(path)} is long; share the mathematics and split by idea"
+    )
     for function in functions(path):
         length = (function.end_lineno or 0) - function.lineno
-        arguments = [a for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs) if a.arg != "self"]
+        arguments = [
+            a for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs) if a.arg != "self"
+        ]
         if path.parent.name != "cli":  # a command has as many parameters as options
             assert length <= 70, f"{name(path)}: {function.name} has {length} lines"
             factory = any(a.arg in ("steps", "inputs") for a in function.args.kwonlyargs)  # one parameter an option
-            assert len(arguments) <= (20 if factory else 9), f"{name(path)}: {function.name} has {len(arguments)} parameters"
+            assert len(arguments) <= (20 if factory else 9), (
+                f"{name(path)}: {function.name} has {len(arguments)} parameters"
+            )
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -114,7 +126,10 @@ def run(*code: str) -> str:
 HEAVY = ("numpy", "scipy", "pydantic", "sqlalchemy", "sklearn", "torch", "transformers", "altair", "rich.console")
 
 
-@pytest.mark.parametrize("module", ["superalign", "superalign.core.types", "superalign.cli.main", "superalign.store", "superalign.core.errors"])
+@pytest.mark.parametrize(
+    "module",
+    ["superalign", "superalign.core.types", "superalign.cli.main", "superalign.store", "superalign.core.errors"],
+)
 def test_importing_is_light(module: str) -> None:
     """What takes long to import is imported where it is used. Times are in benchmarks/start.py."""
     loaded = run("-c", f"import {module}, sys; print(' '.join(sys.modules))").split()
@@ -122,7 +137,9 @@ def test_importing_is_light(module: str) -> None:
 
 
 def test_types_import_the_standard_library_alone() -> None:
-    loaded = run("-c", "import superalign.core.types, sys; print(' '.join(m for m in sys.modules if m.startswith('superalign')))")
+    loaded = run(
+        "-c", "import superalign.core.types, sys; print(' '.join(m for m in sys.modules if m.startswith('superalign')))"
+    )
     assert loaded.split() == ["superalign", "superalign.core", "superalign.core.types"]
     for node in ast.walk(tree(SOURCE / "core" / "types.py")):
         if isinstance(node, ast.ImportFrom):
@@ -140,9 +157,13 @@ def test_ports_are_narrow() -> None:
 
 def test_the_words_of_the_project_are_its_own() -> None:
     """No path of a developer's machine, and no host of a package registry."""
-    forbidden = re.compile(r"/work/|/root/|/opt/pypi|\bpypi\.org|files\.pythonhosted|registry\.npmjs|download\.pytorch", re.IGNORECASE)
+    forbidden = re.compile(
+        r"/work/|/root/|/opt/pypi|\bpypi\.org|files\.pythonhosted|registry\.npmjs|download\.pytorch", re.IGNORECASE
+    )
     suffixes = {".py", ".md", ".toml", ".txt", ".yaml", ".html", ".css", ".j2", ""}
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split(
+        "\n"
+    )
     for line in listed:
         path = ROOT / line
         if line and path.is_file() and path.suffix in suffixes and path != Path(__file__):

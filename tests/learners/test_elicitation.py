@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from superalign.core.errors import SpecError
+from superalign.core.errors import Degenerate
 from superalign.core.types import Item
 from superalign.learners.ccs import Ccs, inconsistency
 from superalign.learners.icm import UNLABELLED, Icm, Search, acceptance, temperature
@@ -50,7 +50,7 @@ def test_ccs_follows_a_descent_to_its_gradient():
 
 def test_ccs_needs_both_choices():
     labels, _, _ = pairs()
-    with pytest.raises(SpecError, match=r"ccs needs features of both choices, \(n, 2, d\), and these are \(200, 3\)"):
+    with pytest.raises(Degenerate, match=r"ccs needs features of both choices, \(n, 2, d\), and these are \(200, 3\)"):
         Ccs()(labels, View(lambda: np.zeros((200, 3)), lambda: None, 0))
     with pytest.raises(ValueError, match="do is search or pca, got 'svd'"):
         Ccs(do="svd")
@@ -109,5 +109,5 @@ def test_exclusive_groups_end_up_with_one_right_claim(worlds):
 
 def test_icm_is_for_two_classes(worlds):
     world = worlds(classes=3)
-    with pytest.raises(SpecError, match="icm is for two classes, and the labels have 3"):
+    with pytest.raises(Degenerate, match="icm is for two classes, and the labels have 3"):
         Icm()(world.labels, world.view(world.labels))

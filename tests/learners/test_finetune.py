@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from superalign.core.errors import ModelError, SpecError
+from superalign.core.errors import Degenerate, ModelError, SpecError
 from superalign.core.types import Data
 from superalign.learners.confidence import LogConf
 from superalign.learners.finetune import agreement, finetune, objective
@@ -180,7 +180,7 @@ def test_a_model_with_answers_of_its_own_shows_them(world, run):
     model = Speaking(world.model.vectors)
     labels = finetune(Xent(), [Agree()]).labels(model, world.data, world.overseer, run)
     assert (labels.hard == world.truth[world.positions(labels)]).all()
-    with pytest.raises(SpecError, match="this model has none before it is trained"):
+    with pytest.raises(Degenerate, match="this model has none before it is trained"):
         finetune(Xent(), [Agree()]).labels(world.model, world.data, world.overseer, run)
 
 
@@ -194,13 +194,13 @@ def test_a_model_with_answers_of_its_own_shows_them(world, run):
 def test_constant_labels_are_refused(world, run, row, message):
     """A cached but untrained teacher once labelled everything .5/.5, and its students learned from that."""
     world.soft[:] = row
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(Degenerate, match=message):
         finetune(Xent())(world.model, world.data, world.overseer, run)
 
 
 def test_labels_of_one_class_are_refused_also_after_a_filter(world, run):
     world.soft[world.truth == 0] = [0.99, 0.01]
-    with pytest.raises(ModelError, match=r"all 60 labels are the same \(0.990/0.010\), so there is nothing"):
+    with pytest.raises(Degenerate, match=r"all 60 labels are the same \(0.990/0.010\), so there is nothing"):
         finetune(Xent(), [Confident(tau=0.98)])(world.model, world.data, world.overseer, run)
     world.soft[:] = np.sort(world.soft, axis=1)
     with pytest.raises(

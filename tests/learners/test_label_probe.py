@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superalign.core.errors import SpecError
+from superalign.core.errors import Degenerate
 from superalign.learners.labels import folds
 from superalign.learners.losses import log_softmax
-from superalign.learners.probe import Agree, Channel, Probe, Selective, logistic, out_of_fold, posterior
+from superalign.learners.probe import Agree, Channel, Probe, Selective, conditioned, logistic, out_of_fold, posterior
 
 
 def test_logistic_is_at_its_minimum():
@@ -21,6 +21,16 @@ def test_logistic_is_at_its_minimum():
     residual = design.T @ (np.exp(log_softmax(design @ w)) - soft) / 80
     residual[:-1] += 1e-2 * w[:-1]
     assert np.abs(residual).max() < 1e-4
+
+
+@pytest.mark.parametrize("n, d", [(80, 5), (40, 60)])
+def test_conditioning_changes_the_path_and_not_the_solution(n, d):
+    rng = np.random.default_rng(0)
+    x, soft = rng.normal(size=(n, d)) * np.logspace(0, -2, d), rng.dirichlet(np.ones(3), size=n)
+    plain = logistic(x, soft, 1e-2)
+    turned, penalty = conditioned(x, 1e-2)
+    w = logistic(turned, soft, penalty)
+    np.testing.assert_allclose(turned @ w[:-1] + w[-1], x @ plain[:-1] + plain[-1], atol=2e-3)
 
 
 def test_no_label_reaches_its_own_prediction(world):
@@ -52,7 +62,9 @@ def test_agree_keeps_the_common_answers(world):
 
 @pytest.mark.parametrize("step, name", [(Agree(), "agree"), (Selective(), "selective")])
 def test_a_model_without_answers_of_its_own_is_refused(world, step, name):
-    with pytest.raises(SpecError, match=f"{name} compares with the strong model's own labels, and this model has none"):
+    with pytest.raises(
+        Degenerate, match=f"{name} compares with the strong model's own labels, and this model has none"
+    ):
         step(world.labels, world.view(world.labels))
 
 

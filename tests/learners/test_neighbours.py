@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from superalign.core.errors import SpecError
+from superalign.core.errors import Degenerate
 from superalign.learners.labels import Labels
 from superalign.learners.neighbours import Knn, Smooth, Topological, nearest_rows, neighbour_mean, standardised
 
@@ -19,7 +19,7 @@ def test_neighbours_are_the_nearest_others(n, k):
 
 
 def test_too_many_neighbours_are_refused():
-    with pytest.raises(SpecError, match="50 neighbours need at least 51 items, there are 50; type a smaller k"):
+    with pytest.raises(Degenerate, match="50 neighbours need at least 51 items, there are 50; type a smaller k"):
         nearest_rows(np.zeros((50, 2)), 50)
 
 
@@ -107,7 +107,7 @@ def test_topological_drops_no_more_when_components_dropped_enough(world):
 
 
 def test_topological_with_too_few_kept_says_so(world):
-    with pytest.raises(SpecError, match="too few for kzeta=239; type a larger kcc"):
+    with pytest.raises(Degenerate, match="too few for kzeta=239; type a larger kcc"):
         Topological(kcc=3, kzeta=239)(world.labels, world.view(world.labels))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from superalign.report import page, write
+from tests.browser import missing
 from tests.report import examples
 
 
@@ -115,6 +116,15 @@ def test_downloads_work_from_a_file(visit: Any) -> None:
         seen.page.get_by_role("link", name="w2s-7f3a.toml").click()
     assert waiting.value.suggested_filename == "w2s-7f3a.toml"
     assert 'study = "w2s"' in Path(waiting.value.path()).read_text()
+
+
+def test_a_missing_browser_skips_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUPERALIGN_REQUIRE", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no browser here"):
+        missing("no browser here")
+    monkeypatch.setenv("SUPERALIGN_REQUIRE", "postgres,browser")
+    with pytest.raises(pytest.fail.Exception, match="asks for a browser: no browser here"):
+        missing("no browser here")
 
 
 def test_a_page_prints(visit: Any) -> None:

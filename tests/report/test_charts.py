@@ -67,6 +67,15 @@ def test_a_forest_holds_zero_and_one_and_cuts_what_is_far() -> None:
     assert set(references) == {"0 = weak", "1 = ceiling"}
 
 
+def test_references_are_named_between_their_rules_where_there_is_room() -> None:
+    def sides(weak: float) -> list[str]:
+        chart = charts.bars_with_intervals(ROWS[:1], "t", references=[("weak", weak), ("ceiling", 0.9)])
+        return [layer["mark"]["align"] for layer in chart["layer"] if layer["mark"].get("align")]
+
+    assert sides(0.1) == ["left", "right"]
+    assert sides(0.88) == ["right", "left"]
+
+
 def test_undefined_rows_are_listed_with_the_word() -> None:
     chart = charts.forest(ROWS, "PGR")
     lost = [r for r in chart["data"]["values"] if r["value"] is None]
@@ -83,7 +92,7 @@ def test_undefined_rows_are_listed_with_the_word() -> None:
 def test_missing_intervals_are_admitted() -> None:
     bare = [{"step": s, "value": 0.5, "series": "a"} for s in range(4)]
     assert charts.curves(bare, "t")["title"]["subtitle"] == "No intervals were recorded"
-    assert charts.curves(bare, "t", note="of means")["title"]["subtitle"] == "of means; no intervals were recorded"
+    assert charts.curves(bare, "t", note="of means")["title"]["subtitle"] == "Of means; no intervals were recorded"
     half = [*bare, {"step": 5, "value": 0.5, "series": "a", "low": 0.4, "high": 0.6}]
     assert charts.curves(half, "t")["title"]["subtitle"] == "4 of 5 points have no interval"
     assert "subtitle" not in charts.forest(ROWS[:2], "t")["title"]

@@ -179,6 +179,19 @@ def test_a_huge_record_is_not_carried_inside(monkeypatch: pytest.MonkeyPatch) ->
     assert "too large to be carried inside this page" in Page(page.html(bare())).text
 
 
+def test_many_numbers_are_parted_into_tables_that_fit() -> None:
+    known = {f"number_{i}": Number(value=i / 10, low=0.0, high=1.0) for i in range(14)}
+    other = Condition(name="other", numbers={"number_0": Number(value=0.5)})
+    walked = Page(page.html(bare(conditions=(Condition(name="all", numbers=known), other))))
+    tables = [a for tag, a in walked.tags if tag == "table" and "results" in a["class"]]
+    assert len(tables) == 3
+    assert "Further numbers: number 6, number 7," in walked.text
+    assert "number 12, number 13 condition" in walked.text
+    assert walked.text.count("other") == 2  # in the first table and among the origins, not beside empty cells
+    seven = dict(list(known.items())[:7])
+    assert "Further numbers" not in page.html(bare(conditions=(Condition(name="c", numbers=seven),)))
+
+
 def test_undefined_numbers_stand_out() -> None:
     lost = Condition(name="c", numbers={"PGR": Number(value=None, reason="undefined: the gap is zero")})
     text = page.html(bare(conditions=(lost,)))

@@ -74,6 +74,7 @@ def test_cells() -> None:
     assert cell({"torch": 1, "blas": [1, 2.5]}) == "torch: 1, blas: 1, 2.5"
     assert cell(float("nan")) == "nan"
     assert column_cells([0.5, 0.25, None, 1.0]) == ["0.50", "0.25", "", "1.00"]
+    assert column_cells([0.108597, -0.004525, 1.0]) == ["0.109", "-0.005", "1.000"]
     assert column_cells([1, 2000, None]) == ["1", "2,000", ""]
     assert column_cells([0.5, "a"]) == ["0.5", "a"]
     assert column_cells([1e-9, 0.5]) == ["1e-09", "0.5"]

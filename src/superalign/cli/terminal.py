@@ -73,6 +73,7 @@ def print_plan(plan: Plan) -> None:
 def print_record(record: Record) -> None:
     """The conditions, then what was undefined and why, then the answer."""
     from superalign.report import numbers
+    from superalign.report.text import one_line
 
     names = [n for n in SHOWN if any(n in c.numbers for c in record.conditions)]
     names = names or numbers.columns(record)[:5]
@@ -80,10 +81,10 @@ def print_record(record: Record) -> None:
     rows = [[c.name, *(_cell(c, n, decimals[n]) for n in names)] for c in record.conditions]
     print_table(("condition", *map(numbers.label, names)), rows, record.title)
     for reason in dict.fromkeys(reasons(record, names)):
-        print(f"  {reason}")
+        print(f"  {one_line(reason)}")
     for note in dict.fromkeys([numbers.answer(record), *numbers.remarks(record)]):
         if note:
-            print(note)
+            print(one_line(note))
     print(numbers.audit_sentence(record))
     support = numbers.format_support(next(iter(record.conditions[0].numbers.values()))) if record.conditions else ""
     print(", ".join(filter(None, (f"record {record.id}", f"spec {record.spec_hash[:8]}", support))))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from superalign.core.errors import SpecError
+from superalign.core.errors import Degenerate
 from superalign.core.random import stream
 from superalign.learners.labels import Labels, View
 from superalign.learners.losses import at_least
@@ -47,7 +47,7 @@ class Ccs:
     def __call__(self, labels: Labels, view: View) -> Labels:
         x = np.asarray(view.features(), np.float64)
         if x.ndim != 3 or x.shape[1] != 2:
-            raise SpecError(
+            raise Degenerate(
                 f"ccs needs features of both choices, (n, 2, d), and these are {x.shape}; "
                 "use a task whose items have two choices of their own"
             )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from superalign.core.errors import ModelError, SpecError
+from superalign.core.errors import Degenerate, SpecError
 from superalign.learners.labels import Labels, Step, View, gather, probabilities
 from superalign.learners.losses import Loss, cross_entropy
 
@@ -40,7 +40,7 @@ class Finetune:
     early: str | None = None
 
     def labels(self, model: Trainable, data: Data, overseer: Overseer, run: Run) -> Labels:
-        """The labels that this learner would train on. Raises ModelError where they hold one class alone."""
+        """The labels that this learner would train on. Raises Degenerate where they hold one class alone."""
         labels = gather(overseer, data.train)
         for step in self.steps:
             _refuse_constant(labels)
@@ -94,7 +94,7 @@ def objective(loss: Loss, labels: Labels) -> Objective:
 
     def goal(logits: Floats, rows: Ints, step: int, total: int) -> tuple[Floats, Floats]:
         if not np.isfinite(logits).all():
-            raise ModelError(
+            raise Degenerate(
                 f"the fit diverged: logits are not finite at step {step} of {total}; lower the learning rate"
             )
         values, gradients = prepared(logits, soft[rows], step, total, ids[rows])
@@ -144,11 +144,11 @@ def _refuse_constant(labels: Labels) -> None:
     count = len(labels.items)
     if np.ptp(labels.soft, axis=0).max() < 1e-9:
         shown = "/".join(f"{p:.3f}" for p in labels.soft[0])
-        raise ModelError(
+        raise Degenerate(
             f"all {count} labels are the same ({shown}), so there is nothing to learn; look at the overseer"
         )
     if len(np.unique(labels.hard)) == 1:
-        raise ModelError(
+        raise Degenerate(
             f"all {count} labels name class {labels.hard[0]}, so there is nothing to learn; "
             "look at the overseer, or loosen the filter"
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from superalign.core.errors import SpecError
+from superalign.core.errors import Degenerate
 from superalign.core.random import stream
 from superalign.learners.labels import Labels, View
 from superalign.learners.losses import at_least
@@ -63,7 +63,7 @@ class Icm:
 
     def __call__(self, labels: Labels, view: View) -> Labels:
         if labels.soft.shape[1] != 2:
-            raise SpecError(f"icm is for two classes, and the labels have {labels.soft.shape[1]}")
+            raise Degenerate(f"icm is for two classes, and the labels have {labels.soft.shape[1]}")
         x = standardised(view.features())
         rng = stream(view.seed, "icm")
         chosen = np.sort(rng.permutation(len(x))[: self.pool])

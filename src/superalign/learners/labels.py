@@ -16,7 +16,7 @@ from typing import Protocol as Interface
 
 import numpy as np
 
-from superalign.core.errors import ModelError, SpecError
+from superalign.core.errors import Degenerate, ModelError, SpecError
 from superalign.core.random import stream
 from superalign.core.types import Item, Judgment, Overseer, Seat, Verdict
 from superalign.learners.losses import at_least, half_margin, log_softmax, unit
@@ -49,10 +49,10 @@ class Labels:
         return np.bincount(self.hard, minlength=self.soft.shape[1]) / max(1, len(self.items))
 
     def keep(self, rows: Ints | NDArray[np.bool_], what: str) -> Labels:
-        """These rows alone (a mask, or positions), in the order of the items. Raises SpecError for none."""
+        """These rows alone (a mask, or positions), in the order of the items. Raises Degenerate for none."""
         kept = np.sort(np.arange(len(self.items))[rows])
         if not len(kept):
-            raise SpecError(f"{what} keeps none of {len(self.items)} labels; loosen it")
+            raise Degenerate(f"{what} keeps none of {len(self.items)} labels; loosen it")
         left = replace(self, items=tuple(self.items[i] for i in kept), soft=self.soft[kept], weight=self.weight[kept])
         shares = "/".join(f"{share:.2f}" for share in left.balance)
         return left.noted(f"{what}: kept {len(kept)} of {len(self.items)}, classes {shares}")
@@ -97,7 +97,7 @@ def gather(overseer: Overseer, items: Sequence[Item]) -> Labels:
         raise ModelError(f"the overseer returned {len(judgments)} judgments that do not match the {len(items)} items")
     said = [(item, j.verdict) for item, j in zip(items, judgments, strict=True) if j.verdict.abstained is None]
     if not said:
-        raise ModelError(f"the overseer abstained from all of {len(items)} items, so there is nothing to learn from")
+        raise Degenerate(f"the overseer abstained from all of {len(items)} items, so there is nothing to learn from")
     rows = [_soft(item, verdict) for item, verdict in said]
     widths = sorted({len(row) for row in rows})
     if len(widths) > 1:
@@ -156,12 +156,12 @@ def remembered(overseer: Overseer, said: Sequence[Judgment] = ()) -> Overseer:
 def folds(items: Sequence[Item], count: int, seed: int) -> list[Ints]:
     """Positions of the items in `count` random folds of near-equal size; a group stays in one fold.
 
-    Raises SpecError where there are fewer groups than folds.
+    Raises Degenerate where there are fewer groups than folds.
     """
     names = np.unique([str(item.info.get("group", item.id)) for item in items], return_inverse=True)[1]
     groups = int(names.max()) + 1
     if groups < count:
-        raise SpecError(
+        raise Degenerate(
             f"{count} folds need {count} items or groups, there are {groups}; type a smaller number of folds"
         )
     place = stream(seed, "folds", count, groups).permutation(groups) % count
@@ -267,7 +267,7 @@ class Weighted:
     def __call__(self, labels: Labels, view: View) -> Labels:
         weight = labels.weight * (2 * half_margin(labels.soft)) ** self.power
         if not weight.any():
-            raise SpecError("weighted: every label is undecided, so every weight would be zero; leave the step out")
+            raise Degenerate("weighted: every label is undecided, so every weight would be zero; leave the step out")
         effective = weight.sum() ** 2 / (weight**2).sum()
         weighed = replace(labels, weight=weight / weight.mean())
         return weighed.noted(f"weighted power={self.power:g}: worth {effective:.0f} of {len(weight)} equal labels")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from superalign.core.errors import SpecError
+from superalign.core.errors import Degenerate
 from superalign.learners.labels import Labels, View, by_size
 from superalign.learners.losses import at_least, unit
 
@@ -35,11 +35,11 @@ def standardised(features: Floats) -> Floats:
 def nearest_rows(x: Floats, k: int) -> Ints:
     """The k nearest other rows of each row of `x` (n, d), nearest first: (n, k).
 
-    Brute force, O(n^2 d) time and `512 n` numbers of memory. Raises SpecError for k >= n.
+    Brute force, O(n^2 d) time and `512 n` numbers of memory. Raises Degenerate for k >= n.
     """
     n = len(x)
     if not 1 <= k < n:
-        raise SpecError(f"{k} neighbours need at least {k + 1} items, there are {n}; type a smaller k")
+        raise Degenerate(f"{k} neighbours need at least {k + 1} items, there are {n}; type a smaller k")
     squares = (x**2).sum(axis=1)
     found = np.empty((n, k), np.int64)
     for start in range(0, n, _BLOCK):
@@ -163,7 +163,7 @@ class Topological:
         """The mean label (n, K) of each item's `kzeta` nearest neighbours among the kept."""
         squares = (x[kept] ** 2).sum(axis=1)
         if len(kept) <= self.kzeta:
-            raise SpecError(f"topological kept {len(kept)} items, too few for kzeta={self.kzeta}; type a larger kcc")
+            raise Degenerate(f"topological kept {len(kept)} items, too few for kzeta={self.kzeta}; type a larger kcc")
         means = np.empty_like(soft)
         for start in range(0, len(x), _BLOCK):
             rows = np.arange(start, min(len(x), start + _BLOCK))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from superalign.core.errors import SpecError
+from superalign.core.errors import Degenerate
 from superalign.learners.labels import Labels, View, folds
 from superalign.learners.losses import at_least, cross_entropy, log_softmax, unit
 from superalign.learners.neighbours import check_probe, neighbour_mean, relabel_or_filter, standardised
@@ -22,52 +22,64 @@ if TYPE_CHECKING:
     from superalign.core.ports import Floats, Ints
 
 
-def logistic(x: Floats, soft: Floats, l2: float, start: Floats | None = None) -> Floats:
+def conditioned(x: Floats, l2: float) -> tuple[Floats, Floats]:
+    """The features in their principal axes, scaled so that L-BFGS needs tens of steps and not hundreds.
+
+    Returns (n, r) and the penalty (r,) under which `logistic` has the solution that `x` has under `l2`.
+    """
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    scale = np.maximum(np.sqrt(s**2 / len(x) / 4 + l2), 1e-6)  # the curvature of the loss at its start
+    return u * (s / scale), l2 / scale**2
+
+
+def logistic(x: Floats, soft: Floats, penalty: Floats | float, start: Floats | None = None) -> Floats:
     """Softmax regression on soft labels: weights (d + 1, K), the last row is the bias.
 
-    Minimises `mean CE + l2 / 2 * |W|^2` over `x` (n, d) with L-BFGS, from `start` or from zero; the bias is
-    not penalised.
+    Minimises `mean CE + |W|^2 penalty / 2` over `x` (n, d) with L-BFGS, from `start` or from zero; the
+    penalty is one number or one per feature, the bias has none.
     """
     from scipy.optimize import minimize
 
     design = np.column_stack([x, np.ones(len(x))])
     shape = (design.shape[1], soft.shape[1])
-    penalty = np.full(shape, l2)
-    penalty[-1] = 0.0
+    pull = np.append(np.broadcast_to(penalty, shape[0] - 1), 0.0)[:, None]
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         w = flat.reshape(shape)
         values, gradients = cross_entropy(soft, design @ w)
-        total = float(values.mean()) + float((penalty * w**2).sum()) / 2
-        return total, (design.T @ gradients / len(x) + penalty * w).reshape(-1)
+        total = float(values.mean()) + float((pull * w**2).sum()) / 2
+        return total, (design.T @ gradients / len(x) + pull * w).reshape(-1)
 
     first = np.zeros(shape) if start is None else start
     solved = minimize(loss, first.reshape(-1), jac=True, method="L-BFGS-B", options={"maxiter": 200})
     return np.asarray(solved.x.reshape(shape))
 
 
-def fold_probes(
-    x: Floats, soft: Floats, l2: float, parts: list[Ints], starts: list[Floats] | None = None
-) -> list[Floats]:
-    """For each fold the weights of a probe fitted on the other folds, begun at `starts` where given."""
-    probes = []
-    for place, part in enumerate(parts):
-        others = np.setdiff1d(np.arange(len(x)), part)
-        probes.append(logistic(x[others], soft[others], l2, starts[place] if starts else None))
-    return probes
+class FoldProbes:
+    """Logistic probes on features (n, d), one per fold, each fitted on the other folds.
 
+    Fitting again begins at the last fit, so a slow change of the labels costs little.
+    """
 
-def predicted(x: Floats, parts: list[Ints], probes: list[Floats]) -> Floats:
-    """Probabilities (n, K) of each fold by its own probe."""
-    soft = np.empty((len(x), probes[0].shape[1]))
-    for part, w in zip(parts, probes, strict=True):
-        soft[part] = np.exp(log_softmax(x[part] @ w[:-1] + w[-1]))
-    return soft
+    def __init__(self, x: Floats, l2: float, parts: list[Ints]) -> None:
+        self.x, self.penalty = conditioned(x, l2)
+        self.parts = parts
+        self.weights: list[Floats | None] = [None] * len(parts)
+
+    def predict(self, soft: Floats) -> Floats:
+        """Fit to soft labels (n, K) and return each item's probabilities by the probe of its fold."""
+        found = np.empty_like(soft)
+        for place, part in enumerate(self.parts):
+            others = np.setdiff1d(np.arange(len(self.x)), part)
+            w = logistic(self.x[others], soft[others], self.penalty, self.weights[place])
+            found[part] = np.exp(log_softmax(self.x[part] @ w[:-1] + w[-1]))
+            self.weights[place] = w
+        return found
 
 
 def out_of_fold(x: Floats, soft: Floats, l2: float, parts: list[Ints]) -> Floats:
     """Probabilities (n, K) of each fold by a logistic probe fitted on the other folds."""
-    return predicted(x, parts, fold_probes(x, soft, l2, parts))
+    return FoldProbes(x, l2, parts).predict(soft)
 
 
 @dataclass(frozen=True)
@@ -95,10 +107,10 @@ class Probe:
 
 
 def own_answers(view: View, step: str) -> Floats:
-    """The strong model's probabilities before training. Raises SpecError where it has none."""
+    """The strong model's probabilities before training. Raises Degenerate where it has none."""
     own = view.zero_shot()
     if own is None:
-        raise SpecError(
+        raise Degenerate(
             f"{step} compares with the strong model's own labels, and this model has none before it is trained; "
             "choose a model that answers untrained (a language model), or the step probe"
         )
@@ -187,17 +199,16 @@ class Channel:
         at_least("folds", self.folds, 2)
 
     def __call__(self, labels: Labels, view: View) -> Labels:
-        x, weak = standardised(view.features()), labels.soft
+        weak = labels.soft
         n, classes = weak.shape
         parts = folds(labels.items, self.folds, view.seed)
+        probes = FoldProbes(standardised(view.features()), self.l2, parts)
         place = np.argsort(np.argsort(weak.max(axis=1), kind="stable"), kind="stable") * self.slices // n
         away = (1 - self.start) / (classes - 1)
         first = np.full((classes, classes), away) + np.eye(classes) * (self.start - away)
         soft, channels = weak, np.stack([first] * self.slices)
-        probes: list[Floats] | None = None
         for _ in range(self.rounds):
-            probes = fold_probes(x, soft, self.l2, parts, probes)  # from the last round's: a tenth of the time
-            soft = posterior(predicted(x, parts, probes), channels[place], weak)
+            soft = posterior(probes.predict(soft), channels[place], weak)
             channels = np.stack([self.confusion(soft[place == s], weak[place == s], first) for s in range(self.slices)])
         right = np.einsum("skk->s", channels) / classes
         return labels.relabel(soft, "channel right " + "/".join(f"{share:.2f}" for share in right))

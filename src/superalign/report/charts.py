@@ -80,7 +80,7 @@ def curves(rows: Sequence[Row], title: str, *, x: str = "step", y: str = "value"
 def scatter(rows: Sequence[Row], title: str, *, x: str = "x", y: str = "y", note: str = "") -> dict[str, Any]:
     """Points with whiskers. `rows`: x, y, and name, group, x_low, x_high, y_low, y_high where known.
 
-    Up to twelve named points carry their names.
+    Up to twelve points of one group carry their names; all show them on hover.
     """
     import altair as alt
 
@@ -102,7 +102,7 @@ def scatter(rows: Sequence[Row], title: str, *, x: str = "x", y: str = "y", note
     layers.append(
         base.mark_point(filled=True, size=64, opacity=1).encode(color=colour, shape=shape, description="_tip:N")
     )
-    if len(data) <= 12 and any(r["name"] for r in data):
+    if len(data) <= 12 and len(names(data)) == 1:
         layers.append(base.mark_text(align="left", dx=8, dy=-6, color=MUTED, aria=False).encode(text="name:N"))
     bounds = [{**r, "low": r["y_low"], "high": r["y_high"]} for r in data]
     return finish(alt, layers, data, title, _subtitle(bounds, note), height=320)
@@ -153,7 +153,7 @@ def _intervals(
     )
     defined, there = base.transform_filter("isValid(datum.value)"), "isValid(datum._{0})"
     layers = [
-        *_rules(alt, references),
+        *_rules(alt, references, domain),
         defined.mark_rule(strokeWidth=2, color=SERIES[0], aria=False).encode(x=across, x2="_high:Q"),
         defined.transform_filter(there.format("at"))
         .mark_point(filled=True, size=80, opacity=1, color=SERIES[0])
@@ -201,21 +201,21 @@ def _wrapped(names: Sequence[str]) -> str:
     return f"{json.dumps(long)}[datum.label] || datum.label"
 
 
-def _rules(alt: Any, references: Sequence[tuple[str, float]]) -> list[Any]:
-    """Dashed vertical rules with their names above; the leftmost is named to its left, the others to their right."""
+def _rules(alt: Any, references: Sequence[tuple[str, float]], domain: tuple[float, float]) -> list[Any]:
+    """Dashed vertical rules with their names above: between the rules where there is room, else outside of them."""
     if not references:
         return []
-    least = min(value for _, value in references)
+    least, most = min(v for _, v in references), max(v for _, v in references)
+    inside = (most - least) / (domain[1] - domain[0]) > 0.3
     layers = []
-    for to_left in (True, False):
-        some = [{"name": n, "at": v} for n, v in references if (v == least and len(references) > 1) is to_left]
+    for first in (True, False):
+        some = [{"name": n, "at": v} for n, v in references if (v == least) is first]
         if not some:
             continue
         chart = alt.Chart(alt.Data(values=some)).encode(x="at:Q")
         layers.append(chart.mark_rule(strokeDash=[4, 3], color=MUTED, aria=False))
-        text = chart.mark_text(
-            align="right" if to_left else "left", dx=-4 if to_left else 4, baseline="bottom", color=MUTED, aria=False
-        )
+        side = {"align": "left", "dx": 4} if first is inside else {"align": "right", "dx": -4}
+        text = chart.mark_text(baseline="bottom", color=MUTED, aria=False, **side)
         layers.append(text.encode(y=alt.value(-4), text="name:N"))
     return layers
 
@@ -238,6 +238,7 @@ def _has_bounds(data: Sequence[Row], prefix: str = "") -> bool:
 
 def _subtitle(data: Sequence[Row], note: str) -> str:
     """The note, and the plain statement that intervals are missing where they are."""
+    note = note[:1].upper() + note[1:]
     bare = sum(1 for r in data if r.get("low") is None or r.get("high") is None)
     if not bare:
         return note

@@ -80,6 +80,7 @@ def _inline(alt: Any) -> Iterator[None]:
 
 
 def names(data: Sequence[Row]) -> list[str]:
+    """The series of the rows, in order of appearance."""
     return list(dict.fromkeys(r["series"] for r in data))
 
 

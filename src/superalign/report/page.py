@@ -24,6 +24,8 @@ from superalign.report.toml import toml
 _TEMPLATES = Path(__file__).parent / "templates"
 MAX_ROWS = 200
 """Rows of a table that a page shows; the record inside the page has all of them."""
+ACROSS = 6
+"""Numbers side by side in one table."""
 MAX_INSIDE = 1_500_000
 """Bytes of a record that a page carries as a download; browsers refuse much longer addresses."""
 
@@ -91,6 +93,7 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         answer=numbers.answer,
+        has_any=lambda condition, columns: any(c["name"] in condition.numbers for c in columns),
         is_defined=numbers.is_defined,
         reason=numbers.reason,
         column_digits=numbers.column_digits,
@@ -119,7 +122,8 @@ def _context(record: Record) -> dict[str, Any]:
         "record": record,
         "answer_text": numbers.answer(record),
         "notes": numbers.remarks(record),
-        "columns": [_column(record, name) for name in numbers.columns(record)],
+        "parts": _parts(record),
+        "place": {c.name: i for i, c in enumerate(record.conditions, start=1)},
         "labels": {c.name: numbers.labels(c) for c in record.conditions},
         "figures": [_figure(key, chart, i) for i, (key, chart) in enumerate(record.charts.items(), start=1)],
         "tables": [_table(table) for table in record.tables.values()],
@@ -132,6 +136,14 @@ def _context(record: Record) -> dict[str, Any]:
         "inside": inside if len(inside) <= MAX_INSIDE else None,
         "inside_file": file_name(record.id, ".json"),
     }
+
+
+def _parts(record: Record) -> list[list[dict[str, Any]]]:
+    """The columns of the results, parted so that no table is wider than a page or a sheet of paper."""
+    columns = [_column(record, name) for name in numbers.columns(record)]
+    if len(columns) <= ACROSS + 1:
+        return [columns]
+    return [columns[i : i + ACROSS] for i in range(0, len(columns), ACROSS)]
 
 
 def _column(record: Record, name: str) -> dict[str, Any]:

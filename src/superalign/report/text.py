@@ -82,7 +82,9 @@ def column_cells(values: Sequence[Any]) -> list[str]:
         return [cell(v) for v in values]
     if any("e" in _float(v) for v in floats):  # a very small or large value needs its exponent
         return [cell(v) for v in values]
-    decimals = max(len(_float(v).partition(".")[2]) for v in floats)
+    largest = max(abs(v) for v in floats)
+    needed = max(len(_float(v).partition(".")[2]) for v in floats)
+    decimals = max(0, min(needed, 3 - math.floor(math.log10(largest))))  # four digits of the largest
     return [f"{v:,.{decimals}f}" if isinstance(v, float) and math.isfinite(v) else cell(v) for v in values]
 
 

@@ -41,7 +41,7 @@ _POSTGRES = {
     "57014": "the server cancelled the statement; raise its statement_timeout and run again",
 }
 
-# When no session came about the server's code does not reach the client, only its text does.
+# When no connection came about the server's code does not reach the client, only its text does.
 _POSTGRES_TEXT = {
     "password authentication failed": _POSTGRES["28P01"],
     "no password supplied": _POSTGRES["28P01"],

@@ -180,7 +180,7 @@ class Graded:
         # a trained model is named `minilm:C=0.03#1f0a91c2`: the setting that was chosen, and its weights
         chosen = [o.trained.partition("#")[0].partition(":")[2] for o in self.pair.outcomes.get(name, {}).values()]
         if any(chosen):
-            labels["chosen"] = ", ".join(f"{c} ({n} seeds)" for c, n in sorted(Counter(chosen).items()))
+            labels["chosen"] = ", ".join(f"{c} x{n}" for c, n in sorted(Counter(chosen).items()))
         return labels
 
     def _anatomy(self, name: str) -> dict[str, Number]:
@@ -257,7 +257,7 @@ def audit(jobs: Sequence[Outcome], scored: Sequence[Sequence[object]], pairs: Se
         Audit(door="truth" if d == "truth" else "score", split=s, purpose=p, n=n) for (d, s, p), n in counts.items()
     ]
     graded = sum(len(o.scores["accuracy"]) for o in jobs if o.scores)
-    labelled = sum(o.label_accuracy is not None for o in jobs)
+    labelled = sum(len(o.transfer) for o in jobs if o.label_accuracy is not None and o.transfer is not None)
     rows.append(Audit(door="score", split="test", purpose="grading of every condition", n=graded))
     if labelled:
         rows.append(
