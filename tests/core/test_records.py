@@ -34,7 +34,7 @@ def test_the_hash_of_a_spec_is_its_identity() -> None:
 def test_a_spec_that_does_not_fit_names_the_field() -> None:
     with pytest.raises(SpecError, match="siez: no such field; did you mean 'size'"):
         validate(Demo, {"siez": 3})
-    with pytest.raises(SpecError, match="size: .*valid integer.*got 'many'"):
+    with pytest.raises(SpecError, match=r"size: .*valid integer.*got 'many'"):
         validate(Demo, {"size": "many"})
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from superalign.core.errors import Degenerate, ModelError, SpecError
+from superalign.core.errors import Degenerate, SpecError
 from superalign.core.types import Data
 from superalign.learners.confidence import LogConf
-from superalign.learners.finetune import agreement, finetune, objective
+from superalign.learners.finetune import agreement, finetune, objective, within
 from superalign.learners.labels import Confident, Hard, Weighted, gather
 from superalign.learners.losses import MidWeak, Squared, Xent
 from superalign.testing.learner import LinearModel
@@ -204,14 +204,14 @@ def test_labels_of_one_class_are_refused_also_after_a_filter(world, run):
         finetune(Xent(), [Confident(tau=0.98)])(world.model, world.data, world.overseer, run)
     world.soft[:] = np.sort(world.soft, axis=1)
     with pytest.raises(
-        ModelError, match="all 120 labels name class 1, so there is nothing to learn; look at the overseer"
+        Degenerate, match="all 120 labels name class 1, so there is nothing to learn; look at the overseer"
     ):
         finetune(Xent())(world.model, world.data, world.overseer, run)
 
 
 def test_a_fit_that_diverges_says_so(world):
     with pytest.raises(
-        ModelError, match="the fit diverged: logits are not finite at step 3 of 9; lower the learning rate"
+        Degenerate, match="the fit diverged: logits are not finite at step 3 of 9; lower the learning rate"
     ):
         objective(Xent(), world.labels)(np.array([[np.inf, 0.0]]), np.array([0]), 3, 9)
 
@@ -236,3 +236,12 @@ def test_a_student_is_trained_on_what_was_not_abstained(world, run):
     one = finetune(Xent())(world.model, world.data, shy, run)
     other = finetune(Xent())(world.model, half, world.overseer, run)
     np.testing.assert_array_equal(one.state()["weights"], other.state()["weights"])
+
+
+def test_the_more_regularised_variant_wins_within_a_standard_error() -> None:
+    """Breiman et al. (1984): of settings that noise cannot tell apart, the simplest."""
+    shares = [0.70, 0.795, 0.80, 0.81, 0.60]
+    assert within(shares, 400, 0.0) == 3
+    assert within(shares, 400, 1.0) == 1  # a standard error is .0196
+    assert within(shares, 10_000, 1.0) == 3
+    assert within([1.0, 1.0], 50, 1.0) == 0

@@ -73,7 +73,7 @@ def test_a_fraction_per_class_keeps_the_class_balance(worlds):
 
 def test_confident_that_keeps_nothing_says_how_sure_labels_are(world):
     with pytest.raises(
-        SpecError, match=r"tau=0.99 \(the surest label has 0.9\d\d\) keeps none of 240 labels; loosen it"
+        Degenerate, match=r"tau=0.99 \(the surest label has 0.9\d\d\) keeps none of 240 labels; loosen it"
     ):
         kept(world, Confident(tau=0.99))
 

@@ -89,5 +89,5 @@ def cross_entropy(truth: Array, classes: int = 2) -> Any:
 def model(kind: str = "gpt2", choices: tuple[str, ...] = ("no", "yes"), **options: Any) -> Any:
     """`hf:` on such a folder, with settings that train it in a second."""
     if options.get("tune", "full") != "head":
-        options = {"tune": "full", "lr": 0.01, "epochs": 6, "batch": 8, **options}
+        options = {"tune": "full", "lr": 0.01, "epochs": 4, "batch": 8, **options}
     return hf(str(folder(kind)), choices=choices, **options)

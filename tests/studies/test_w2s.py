@@ -137,7 +137,7 @@ def test_a_second_call_answers_from_the_store_with_the_same_numbers(finished: tu
 
 
 def test_adding_a_method_or_a_seed_changes_nothing_else(finished: tuple[Record, str]) -> None:
-    record, url = finished
+    _, url = finished
     with open_store(url) as store:
         more = prepare(spec(methods=["xent", "hard+xent", "logconf"], seeds=4), store)
         known = {s.name: s.known for s in more.plan().steps}

@@ -45,7 +45,7 @@ def w2s(
     distractors: Annotated[Text, typer.Option(help="Columns of the wrong answers, separated by commas.")] = None,
     chosen: Annotated[Text, typer.Option(help="Column of the preferred text (pairs).")] = None,
     rejected: Annotated[Text, typer.Option(help="Column of the other text (pairs).")] = None,
-    id: Annotated[Text, typer.Option(help="Column of ids. [default: a hash of the content]")] = None,  # noqa: A002
+    id: Annotated[Text, typer.Option(help="Column of ids. [default: a hash of the content]")] = None,
     group: Annotated[Text, typer.Option(help="Column of groups that stay in one split.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use this many rows, drawn at random.")] = None,
     sizes: Annotated[Text, typer.Option(help="weak_train=1000,transfer=1500,validation=500,test=1500")] = None,

@@ -1,10 +1,11 @@
 """Finetune a model on an overseer's labels: the learner that all methods are built around.
 
 Labels are asked of the overseer, changed by the label steps, and fitted under a loss. Where a model
-offers variants (settings of its regularisation), each is fitted and the one whose predictions agree most
-often with the overseer's hard labels on the validation items is kept; of equal ones the more strongly
-regularised. No answer is read anywhere. A teacher that is a fixed function rewards imitation to the end,
-so its labels cannot reveal over-imitation: the rule is honest, not safe.
+offers variants (settings of its regularisation), each is fitted and its agreement with the overseer's hard
+labels on the validation items decides: the most strongly regularised variant within `tolerance` standard
+errors of the best is kept (Breiman et al. 1984, section 3.4.3, use one). No answer is read anywhere. Weak
+labels reward imitation, so a student takes a tolerance of one; a model trained on truth takes none. The
+rule is honest, not safe: a teacher that is a fixed function rewards imitation to the end.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Finetune:
     loss: Loss
     steps: tuple[Step, ...] = ()
     early: str | None = None
+    tolerance: float = 0.0
 
     def labels(self, model: Trainable, data: Data, overseer: Overseer, run: Run) -> Labels:
         """The labels that this learner would train on. Raises Degenerate where they hold one class alone."""
@@ -63,7 +65,7 @@ class Finetune:
             fitted = self._fit(variant, labels, valid if self.early else None, run.seed, None)
             scores.append(agreement(fitted, valid))
             run.progress("variants", done + 1, len(variants))
-        best = int(np.argmax(scores))  # the first of equal ones
+        best = within(scores, len(valid.items), self.tolerance)
         return self._fit(variants[best], labels, valid if self.early else None, run.seed, run.watch)
 
     def _fit(self, model: Trainable, labels: Labels, valid: Labels | None, seed: int, watch: Watch | None) -> Trainable:
@@ -75,11 +77,19 @@ class Finetune:
         return fitted.load(best.state) if best.state else fitted
 
 
-def finetune(loss: Loss, steps: Sequence[Step] = (), early: str | None = None) -> Finetune:
-    """A learner from a loss, label steps in order, and an early-stopping rule (`accuracy`, `ce` or None)."""
+def finetune(loss: Loss, steps: Sequence[Step] = (), early: str | None = None, tolerance: float = 0.0) -> Finetune:
+    """A learner from a loss, label steps in order, an early-stopping rule (`accuracy`, `ce` or None), and how
+    many standard errors of agreement a more regularised variant may lie below the best."""
     if early is not None and early not in EARLY:
         raise SpecError(f"early stopping goes by accuracy or ce, got {early!r}; type early:by=accuracy")
-    return Finetune(loss, tuple(steps), early)
+    return Finetune(loss, tuple(steps), early, tolerance)
+
+
+def within(agreements: Sequence[float], items: int, tolerance: float) -> int:
+    """The first of the agreements (shares of `items`) that is within `tolerance` standard errors of the best."""
+    best = max(agreements)
+    least = best - tolerance * float(np.sqrt(best * (1 - best) / items))
+    return next(k for k, share in enumerate(agreements) if share >= least)
 
 
 def objective(loss: Loss, labels: Labels) -> Objective:

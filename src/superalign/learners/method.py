@@ -20,7 +20,7 @@ from superalign.core.ports import Learner, Trainable
 from superalign.core.registry import Ref
 from superalign.learners.finetune import EARLY, finetune
 
-VERSION = 1
+VERSION = 2
 """Goes into the keys of what learners make; bump it when their code changes numbers."""
 
 KINDS = ("losses", "labels", "wrappers")
@@ -52,7 +52,7 @@ class Method:
         Raises PluginError for an option that does not fit.
         """
         steps = [registry.build("labels", ref) for ref in self.steps]
-        learner: Learner = finetune(registry.build("losses", self.loss), steps, self.early)
+        learner: Learner = finetune(registry.build("losses", self.loss), steps, self.early, tolerance=1.0)
         return _wrapped(learner, self.wrappers, build)
 
     def teacher(self, learner: Learner) -> Learner:

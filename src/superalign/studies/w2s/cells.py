@@ -32,7 +32,8 @@ from superalign.protocols.direct import direct
 if TYPE_CHECKING:
     from superalign.core.ports import Floats
 
-VERSION = 1  # of every job below; bump it when their code changes numbers
+VERSION = 2  # of every job below; bump it when their code changes numbers
+TRUTH, STUDENT = finetune(Xent()), finetune(Xent(), tolerance=1.0)
 LABELLED = ("transfer", "validation", "test")
 
 Build = Callable[[str], Model]
@@ -99,8 +100,7 @@ class Cell:
         def compute() -> dict[str, Any]:
             if not isinstance(model, Trainable):
                 return self._labels_of(model)
-            plain = finetune(Xent())
-            learner: Learner = teacher.teacher(plain) if teacher else plain
+            learner: Learner = teacher.teacher(TRUTH) if teacher else TRUTH
             data = held_out(self.task.items("weak-train"), self.seed, choosing=len(model.variants()) > 1)
             truth = self.task.truth("weak-train", "weak floor: trained on weak-train")
             trained = learner(model, data, truth, self._run("weak", identity(model)))
@@ -158,7 +158,7 @@ class Cell:
         recipe = {"model": identity(self.strong), "labels": weak.key(self.steps), "control": "random-errors"}
 
         def random_errors() -> dict[str, Any]:
-            return self._train(self.strong, finetune(Xent()), self._data_of("transfer"), self._random_errors(weak))
+            return self._train(self.strong, STUDENT, self._data_of("transfer"), self._random_errors(weak))
 
         jobs.append(self._job("random-errors", "w2s-control", recipe, random_errors))
         student = self.build(self.weak_ref)
@@ -166,7 +166,7 @@ class Cell:
             recipe = {"model": identity(student), "labels": weak.key(self.steps), "control": "weak-student"}
 
             def weak_student() -> dict[str, Any]:
-                return self._train(student, finetune(Xent()), self._data_of("transfer"), self.supervisor(weak))
+                return self._train(student, STUDENT, self._data_of("transfer"), self.supervisor(weak))
 
             jobs.append(self._job("weak-student", "w2s-control", recipe, weak_student))
         return jobs
@@ -218,7 +218,7 @@ class Cell:
 
         def compute() -> dict[str, Any]:
             overseer: Overseer = lambda items: self._truth(items, purpose)  # noqa: E731
-            return self._train(model, finetune(Xent()), self._data_of(split), overseer)
+            return self._train(model, TRUTH, self._data_of(split), overseer)
 
         return self._job(name, "w2s-truth", {**recipe, "purpose": purpose}, compute)
 
