@@ -138,7 +138,7 @@ def test_a_loss_that_is_not_finite_stops_the_fit() -> None:
 def test_divergence_is_named() -> None:
     items = hf_tiny.sentences()
     with pytest.raises(ModelError, match=r"training diverged at step \d+ of 12: logits are not finite; lower lr="):
-        hf_tiny.model("gpt2", lr=1e30).fit(items, hf_tiny.cross_entropy(hf_tiny.kindness(items)), 0)
+        hf_tiny.model("gpt2", lr=1e38).fit(items, hf_tiny.cross_entropy(hf_tiny.kindness(items)), 0)
 
 
 def test_exhausted_memory_says_what_to_lower() -> None:

@@ -47,8 +47,8 @@ def demo(
              "sizes": {"weak_train": 100, "transfer": 500, "validation": 150, "test": 400}}
         ),
         "reviews": W2S.model_validate(
-            {"source": {"task": "reviews"}, "weak": "bow", "strong": strong, "methods": METHODS, "seeds": seeds,
-             "sizes": {"weak_train": 200, "transfer": 1200, "validation": 300, "test": 1300}}
+            {"source": {"task": "reviews"}, "weak": "bow:words=400:C=3", "strong": strong, "methods": METHODS, "seeds": seeds,
+             "sizes": {"weak_train": 500, "transfer": 1200, "validation": 300, "test": 1000}}
         ),
     }  # fmt: skip
     for name, spec in studies.items():

@@ -98,6 +98,8 @@ def find(kind: str, name: str) -> Any:
         hint = _EXTRAS.get((missing or "").split(".")[0])
         advice = f"type: pip install 'superalign[{hint}]'" if hint else "reinstall the package that ships it"
         raise PluginError(f"the {kind} plug-in {name!r} needs {missing!r}, which is not installed; {advice}") from error
+    except Exception as error:  # a plug-in of somebody else may fail in any way
+        raise PluginError(f"the {kind} plug-in {name!r} failed to load: {type(error).__name__}: {error}") from error
 
 
 _EXTRAS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import nn
 
 from superalign.core.errors import ModelError
 from superalign.models.hf.batches import Batch, by_budget, collate
+from superalign.models.hf.memory import spared
 from superalign.models.hf.rewrites import ReadOut, blocks, fast_gelu, narrow_attention, narrow_mlp
 
 if TYPE_CHECKING:
@@ -145,14 +146,3 @@ class Backbone(nn.Module):
 
         del found[depth:]  # what lies above is never computed
         found[-1].register_forward_hook(keep)
-
-
-@contextmanager
-def spared() -> Iterator[None]:
-    """Turns exhausted memory into a ModelError that says what to lower."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise ModelError(
-            "out of memory; lower micro= (gradients stay the same), tokens= or batch=, or type tune=lora or tune=head"
-        ) from error

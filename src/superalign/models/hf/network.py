@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from superalign.core.errors import ModelError
-from superalign.models.hf.backbone import Backbone, spared
+from superalign.models.hf.backbone import Backbone
 from superalign.models.hf.batches import Batch, by_budget, collate
+from superalign.models.hf.memory import spared
 from superalign.models.hf.ranks import ranks
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from superalign.core.errors import ModelError
+from superalign.models.hf.memory import keep_freed, spared
 from superalign.models.hf.options import Options
 from superalign.models.hf.source import Source
 
@@ -48,7 +49,7 @@ class Plan:
         """The backbone on its device. Weights that are `trained` are float32; frozen ones are as computed."""
         from transformers import AutoModel
 
-        from superalign.models.hf.backbone import Backbone, spared
+        from superalign.models.hf.backbone import Backbone
 
         with told(self.source), spared():
             network, report = AutoModel.from_pretrained(
@@ -62,13 +63,13 @@ class Plan:
                                  f" ({', '.join(missing[:3])}, ...)")  # fmt: skip
             # evaluation mode for good: dropout stays off in training too, so that a forward pass can be repeated
             network = network.to(self.device).eval()
+        if self.device.type == "cpu":
+            keep_freed()
         return Backbone(network, self.pool, self.causal, self.layer, self.dtype)
 
     def speaker(self) -> Any:
         """The decoder with its output layer, for log-probabilities; None where the folder has no output layer."""
         from transformers import AutoModelForCausalLM
-
-        from superalign.models.hf.backbone import spared
 
         with told(self.source), spared():
             network, report = AutoModelForCausalLM.from_pretrained(
@@ -121,6 +122,7 @@ def is_causal(config: Any) -> bool:
 @contextmanager
 def told(source: Source) -> Iterator[None]:
     """Turns what transformers raises while loading into a ModelError with its first line."""
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -130,7 +132,7 @@ def told(source: Source) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, ModelError):
         raise
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"transformers cannot load {source.folder}: {first}") from error
     finally:

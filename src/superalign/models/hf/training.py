@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from superalign.core.errors import ModelError
-from superalign.models.hf.backbone import spared
 from superalign.models.hf.batches import collate, schedule
+from superalign.models.hf.memory import spared
 from superalign.models.hf.network import Bench, Network
 from superalign.models.hf.options import Options
 from superalign.models.hf.ranks import Ranks, ranks

@@ -65,8 +65,8 @@ def continuation_log_probs(
     """
     import torch
 
-    from superalign.models.hf.backbone import spared
     from superalign.models.hf.batches import by_budget, collate
+    from superalign.models.hf.memory import spared
 
     def ids(texts: Sequence[str]) -> list[list[int]]:
         found: list[list[int]] = tokenizer(list(texts), padding=False, return_attention_mask=False)["input_ids"]
