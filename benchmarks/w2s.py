@@ -183,7 +183,8 @@ def ours(folder: Path, items: list[Item]) -> Fit:
 
     settings = {"tune": "full", "batch": BATCH, "epochs": EPOCHS, "device": "cpu"}
     models = {
-        name: hf(str(folder / name), steps=Steps(), choices=("no", "yes"), lr=RATES[name], **settings) for name in SHAPES
+        name: hf(str(folder / name), steps=Steps(), choices=("no", "yes"), lr=RATES[name], **settings)
+        for name in SHAPES
     }
 
     def fit(name: str, rows: range, soft: np.ndarray[Any, Any], confident: bool) -> Any:

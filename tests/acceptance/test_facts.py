@@ -98,7 +98,9 @@ def test_the_guard_decides_on_knowledge_tasks(name: str) -> None:
     assert pgr.value is not None or "undefined" in str(pgr.reason)
 
 
-@pytest.mark.parametrize("task", ["digits:unseen=true", "digits:unseen=true:target=ge5", "digits:unseen=true:target=loop"])
+@pytest.mark.parametrize(
+    "task", ["digits:unseen=true", "digits:unseen=true:target=ge5", "digits:unseen=true:target=loop"]
+)
 def test_digits_with_a_pretrained_student(task: str) -> None:
     run(
         source={"task": task}, weak="linear:pool=2:C=1", strong="pretrained-digits", methods=METHODS, seeds=5,

@@ -35,7 +35,9 @@ def test_parts_find_their_kinds():
 def test_the_learner_is_what_the_text_says():
     learner = parse_method("confident:tau=.8+logconf:alpha=.75+early").learner(never)
     assert learner == Finetune(LogConf(alpha=0.75), (Confident(tau=0.8),), "accuracy", tolerance=1.0)
-    assert parse_method("xent").learner(never) == parse_method("confident").learner(never).__class__(Xent(), tolerance=1.0)
+    assert parse_method("xent").learner(never) == parse_method("confident").learner(never).__class__(
+        Xent(), tolerance=1.0
+    )
 
 
 def test_without_a_loss_it_is_cross_entropy():

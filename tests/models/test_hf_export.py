@@ -12,7 +12,7 @@ import torch
 
 from superalign.core.errors import ModelError
 from superalign.models.head import softmax
-from superalign.models.hf.export import whole
+from superalign.models.hf.folder import whole
 from tests.models import hf_tiny
 
 

@@ -102,7 +102,9 @@ def test_a_hub_name_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match=r"'nobody/nothing' is not in the local cache and HF_HUB_OFFLINE is set; unset it"):
+    with pytest.raises(
+        ModelError, match=r"'nobody/nothing' is not in the local cache and HF_HUB_OFFLINE is set; unset it"
+    ):
         hf("nobody/nothing")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")

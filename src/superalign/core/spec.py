@@ -117,7 +117,17 @@ def validate(kind: type[S], values: dict[str, Any]) -> S:
         for fault in error.errors():
             where = ".".join(str(p) for p in fault["loc"]) or kind.__name__
             if fault["type"] == "extra_forbidden":
-                lines.append(f"{where}: no such field; {nearest(where, kind.model_fields)}")
+                lines.append(f"{where}: no such field; {nearest(str(fault['loc'][-1]), _fields(kind, fault['loc']))}")
             else:
                 lines.append(f"{where}: {fault['msg']} (got {fault.get('input')!r})")
         raise SpecError("the spec does not fit:\n  " + "\n  ".join(lines)) from error
+
+
+def _fields(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The fields beside the last one of a path."""
+    for part in path[:-1]:
+        inner = kind.model_fields[str(part)].annotation if str(part) in kind.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        kind = inner
+    return list(kind.model_fields)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from superalign.core.errors import ModelError
 from superalign.models.hf.batches import collate
+from superalign.models.hf.folder import whole
 from superalign.models.hf.plan import Plan, tokenizer_of, told
 
 if TYPE_CHECKING:
@@ -99,24 +98,6 @@ def export_head(plan: Plan, choices: tuple[str, ...], weights: NDArray[Any], bia
         _beside(plan, choices, weight, offset, into)
 
     whole(folder, write)
-
-
-def whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Call `write` on a new folder beside `folder` and give it that name at the end.
-
-    Raises ModelError where `folder` exists; leaves nothing behind where `write` fails.
-    """
-    if folder.exists():
-        raise ModelError(f"{folder} is already there; remove it or choose another name")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    waiting = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        write(waiting)
-        waiting.chmod(0o755)
-        waiting.rename(folder)
-    except BaseException:
-        shutil.rmtree(waiting, ignore_errors=True)
-        raise
 
 
 def _sequence_classifier(
