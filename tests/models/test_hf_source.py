@@ -90,7 +90,7 @@ def test_architectures_that_do_not_fit(copied: Path) -> None:
     with pytest.raises(ModelError, match=r"is an encoder-decoder \(t5\); take an encoder or a decoder"):
         hf(str(copied))
     config.write_text(text.replace('"model_type": "gpt2"', '"model_type": "nothing-known"'))
-    with pytest.raises(ModelError, match="transformers cannot load .*nothing-known"):
+    with pytest.raises(ModelError, match=r"transformers cannot load .*nothing-known"):
         hf(str(copied))
     config.write_text("{")
     with pytest.raises(ModelError, match="transformers cannot load"):

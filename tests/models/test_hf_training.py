@@ -147,7 +147,7 @@ def test_exhausted_memory_says_what_to_lower() -> None:
         def full(logits: Array, rows: Array, step: int, total: int, kind: Any = kind) -> tuple[Array, Array]:
             raise kind("no room")
 
-        with pytest.raises(ModelError, match="out of memory; lower micro= .* tune=lora"):
+        with pytest.raises(ModelError, match=r"out of memory; lower micro= .* tune=lora"):
             hf_tiny.model("gpt2").fit(hf_tiny.sentences(), full, 0)
 
 

@@ -4,6 +4,7 @@ a plain BPE, both written here from the format's description."""
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,7 @@ def encode(text: str) -> list[int]:
         raw = character.encode()
         ids += [known[raw]] if raw in known else [byte + 3 for byte in raw]
     while True:
-        pairs = [
-            (known.get(pieces[a][0] + pieces[b][0]), i) for i, (a, b) in enumerate(zip(ids, ids[1:], strict=False))
-        ]
+        pairs = [(known.get(pieces[a][0] + pieces[b][0]), i) for i, (a, b) in enumerate(pairwise(ids))]
         scored = [(pieces[joined][1], -i, joined) for joined, i in pairs if joined is not None]
         if not scored:
             return ids

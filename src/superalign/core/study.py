@@ -73,7 +73,8 @@ def spec_of(values: dict[str, Any], where: str = "the spec") -> Spec:
     study = values.get("study")
     if study not in names("studies"):
         raise SpecError(f'{where} needs a line `study = "..."`, got {study!r}; {nearest(str(study), names("studies"))}')
-    return validate(find("studies", study).spec, values)
+    kind: type[Spec] = find("studies", study).spec
+    return validate(kind, values)
 
 
 def versions() -> dict[str, str]:
