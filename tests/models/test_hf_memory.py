@@ -8,17 +8,23 @@ import sys
 import pytest
 
 CODE = """
-import os, resource, sys
+import ctypes, os, resource
 os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)
-import torch
-torch.set_num_threads(1)
 from superalign.models.hf.memory import keep_freed
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+SIZE = 24 * 2**20
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(20):
-        held = [torch.ones(1_000_000) for _ in range(5)]
-        del held
+    for _ in range(5):
+        held = [libc.malloc(SIZE) for _ in range(3)]
+        for block in held:
+            ctypes.memset(block, 1, SIZE)
+        for block in reversed(held):
+            libc.free(block)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 faults()
@@ -35,5 +41,6 @@ def test_pages_are_faulted_in_once() -> None:
     kept, without, after = done.stdout.split()
     if kept == "False":
         pytest.skip("the C library has no mallopt")
-    assert int(without) > 5_000  # 20 MB in pages of 4 KiB, 20 times, as far as they were given back
-    assert int(after) < int(without) / 10
+    if int(without) < 5_000:
+        pytest.skip("this C library keeps what is freed by itself, or has huge pages")
+    assert int(after) < int(without) / 10  # 72 MiB in pages of 4 KiB, five times
