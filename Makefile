@@ -19,6 +19,7 @@ lint: $(VENV)/.ready
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/start.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/w2s.py
 
 docs: $(VENV)/.ready

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from superalign.cli.options import AsJson, StoreUrl
-from superalign.core.errors import UserError
+from superalign.core.errors import SpecError, UserError
+
+if TYPE_CHECKING:
+    from superalign.core.spec import Record
 
 Name = Annotated[str, typer.Argument(help="A record's id, the beginning of one, or `last`.")]
 
@@ -23,7 +26,11 @@ def add(app: typer.Typer) -> None:
     app.command("list", epilog="Example: superalign list losses")(plugins)
 
 
-def runs(store: StoreUrl = None, as_json: AsJson = False) -> None:
+def runs(
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write an index page too (.html).")] = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
     """List the records of the store, newest last."""
     from dataclasses import asdict
 
@@ -33,6 +40,8 @@ def runs(store: StoreUrl = None, as_json: AsJson = False) -> None:
 
     with open_store(store) as opened:
         entries = records.entries(opened)
+        if out is not None:
+            write_page(out, list(records.load_all(opened)), index=True)
     if as_json:
         print(json.dumps([asdict(e) for e in entries], indent=2))
     elif entries:
@@ -56,6 +65,7 @@ def compare(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="RECORD...", help="One or more records. [default: last]")
     ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write records side by side (.html or .md).")] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -66,7 +76,16 @@ def compare(
     from superalign.studies.w2s.compare import compare as rank
 
     with open_store(store) as opened:
-        ranking = rank([records.load(opened, name) for name in names or ["last"]], opened)
+        found = [records.load(opened, name) for name in names or ["last"]]
+        if out is not None:
+            write_page(out, found)
+        try:
+            ranking = rank(found, opened)
+        except SpecError as reason:
+            if out is None:
+                raise
+            print(f"{out}; methods are not ranked: {reason}")
+            return
     if as_json:
         print(json.dumps(ranking.summary(), indent=2))
         return
@@ -130,3 +149,16 @@ def plugins(
         )
     else:
         print_table(("kind", "name", "options", "what it is"), rows)
+
+
+def write_page(path: Path, found: list[Record], index: bool = False) -> None:
+    """Several records on one page: an index, or side by side."""
+    from superalign.cli.execute import check_report
+    from superalign.report import markdown, page
+    from superalign.report.files import write
+
+    check_report(path)
+    if index:
+        write(page.index(found), path)
+    else:
+        write(page.compare(found) if path.suffix == ".html" else markdown.compare(found), path)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from superalign.core.errors import ModelError
-from superalign.models.hf.batches import Batch, by_budget, collate
+from superalign.models.hf.batches import Batch, budget_of, by_budget, collate
 from superalign.models.hf.memory import spared
 from superalign.models.hf.rewrites import ReadOut, blocks, fast_gelu, narrow_attention, narrow_mlp
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
-_BUDGET = {"cpu": 2048, "mps": 8192, "cuda": 65536}
-"""Tokens of one inference batch: larger ones were no faster on a CPU, whose caches they leave."""
 
 
 class Backbone(nn.Module):
@@ -82,7 +80,7 @@ class Backbone(nn.Module):
     def pooled(self, rows: Sequence[Ints]) -> Iterator[tuple[Ints, Floats]]:
         """Vectors of tokenised texts as `(positions, (b, d))`, longest texts first, without gradients."""
         lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
-        for chosen in by_budget(lengths, _BUDGET.get(self.device.type, 8192)):
+        for chosen in by_budget(lengths, budget_of(self.device)):
             with torch.inference_mode(), spared():
                 yield chosen, self(collate([rows[i] for i in chosen], self.device)).cpu().numpy()
 

@@ -26,6 +26,11 @@ _SORTED = 8
 batches have 30 %, while a batch still holds different texts in each epoch."""
 
 
+_BUDGET = {"cpu": 1024, "mps": 8192, "cuda": 65536}
+"""Tokens of one inference batch. On a CPU, whose caches large ones leave, a MiniLM encoded 105 texts a second
+with 256 tokens, 97 with 1024, 82 with 4096 and 65 with 8192; small networks want few calls. The others are guesses."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Token ids (B, T) padded on the right, and the number of tokens (B,) of each row."""
@@ -92,6 +97,11 @@ def collate(rows: Sequence[Ints], device: torch.device) -> Batch:
     return Batch(
         torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device), bool(lengths.min() < len(ids[0]))
     )
+
+
+def budget_of(device: torch.device) -> int:
+    """Tokens of one inference batch on this device."""
+    return _BUDGET.get(device.type, 8192)
 
 
 def by_budget(lengths: Ints, budget: int) -> Iterator[Ints]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from superalign.core.errors import ModelError
 from superalign.models.hf.backbone import Backbone
-from superalign.models.hf.batches import Batch, by_budget, collate
+from superalign.models.hf.batches import Batch, budget_of, by_budget, collate
 from superalign.models.hf.memory import spared
 from superalign.models.hf.ranks import ranks
 
@@ -98,7 +98,7 @@ class Bench:
         lengths = np.fromiter((len(rows[i]) for i in own), np.int64, len(own))
         found = torch.zeros(len(own), network.head.out_features, device=self.device)
         with torch.inference_mode(), spared():
-            for chosen in by_budget(lengths, 65536 if self.device.type == "cuda" else 2048):
+            for chosen in by_budget(lengths, budget_of(self.device)):
                 found[torch.from_numpy(chosen)] = network(collate([rows[own[i]] for i in chosen], self.device))
         whole: Floats = group.whole(found, len(rows)).cpu().numpy()
         return whole

@@ -55,9 +55,7 @@ class ZeroShot:
         return softmax(_SCALE * np.asarray(cosines))
 
 
-def continuation_log_probs(
-    network: Any, tokenizer: Any, limit: int, pairs: Sequence[tuple[str, str]], budget: int = 2048
-) -> Floats:
+def continuation_log_probs(network: Any, tokenizer: Any, limit: int, pairs: Sequence[tuple[str, str]]) -> Floats:
     """log p(choice | prompt, newline) for each (prompt, choice), (n,) float64, in nats.
 
     Long prompts lose their beginning, never the choice. The choice's tokens are those after the longest
@@ -65,7 +63,7 @@ def continuation_log_probs(
     """
     import torch
 
-    from superalign.models.hf.batches import by_budget, collate
+    from superalign.models.hf.batches import budget_of, by_budget, collate
     from superalign.models.hf.memory import spared
 
     def ids(texts: Sequence[str]) -> list[list[int]]:
@@ -87,7 +85,7 @@ def continuation_log_probs(
     lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
     sums = np.zeros(len(rows))
     device = next(network.parameters()).device
-    for chosen in by_budget(lengths, budget):
+    for chosen in by_budget(lengths, budget_of(device)):
         batch = collate([rows[i] for i in chosen], device)
         inside = torch.arange(batch.ids.shape[1], device=device) < batch.lengths[:, None]
         with torch.inference_mode(), spared():
