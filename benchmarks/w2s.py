@@ -154,7 +154,7 @@ def plain(folder: Path, items: list[Item]) -> Fit:
             wanted = target(z.detach(), y, step, len(steps)) if confident else y
             loss = -(wanted * log_softmax(z, -1)).sum(-1).mean()
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             cosine.step()
@@ -181,7 +181,7 @@ def ours(folder: Path, items: list[Item]) -> Fit:
     from superalign.learners.losses import Xent
     from superalign.models.hf.load import hf
 
-    settings = {"tune": "full", "batch": BATCH, "epochs": EPOCHS, "device": "cpu"}
+    settings: dict[str, Any] = {"tune": "full", "batch": BATCH, "epochs": EPOCHS, "device": "cpu"}
     models = {
         name: hf(str(folder / name), steps=Steps(), choices=("no", "yes"), lr=RATES[name], **settings)
         for name in SHAPES

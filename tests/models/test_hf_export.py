@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,9 @@ def test_the_readme_s_code_gives_the_same_probabilities(kind: str, options: dict
     made.export(tmp_path / "out")
     code = re.search(r"```python\n(.*?)```", (tmp_path / "out" / "README.md").read_text(), re.DOTALL)
     assert code is not None
-    names: dict[str, Any] = {}
-    exec(code[1].replace('folder = "."', f"folder = {str(tmp_path / 'out')!r}"), names)
-    found = np.stack([names["logits"](item.prompt).numpy() for item in items])
+    (tmp_path / "shown.py").write_text(code[1].replace('folder = "."', f"folder = {str(tmp_path / 'out')!r}"))
+    shown = runpy.run_path(str(tmp_path / "shown.py"))
+    found = np.stack([shown["logits"](item.prompt).numpy() for item in items])
     assert np.abs(softmax(found) - softmax(logits)).max() < 1e-4
 
 

@@ -63,3 +63,17 @@ def test_rank_and_targets_are_what_was_asked() -> None:
 def test_targets_that_fit_nothing_are_named() -> None:
     with pytest.raises(ModelError, match=r"targets=nonsense fits no module of gpt2; there is c_attn,c_fc,c_proj"):
         hf_tiny.model("gpt2", tune="lora", targets="nonsense").features(hf_tiny.sentences())
+
+
+@pytest.mark.parametrize("tune", ["lora", "full", "head"])
+def test_bfloat16_trains_in_float32_and_loads_back(tune: str) -> None:
+    items = hf_tiny.sentences()
+    goal = hf_tiny.cross_entropy(hf_tiny.kindness(items))
+    options = {} if tune == "head" else {"lr": 0.03 if tune == "lora" else 0.01}
+    model = hf_tiny.model("gpt2", tune=tune, dtype="bfloat16", **options).variants()[-1]
+    fitted = model.fit(items, goal, 0)
+    logits = fitted.logits(items)
+    assert (logits.argmax(1) == hf_tiny.kindness(items)).mean() > 0.7
+    assert np.array_equal(model.load(fitted.state()).logits(items), logits)
+    if tune != "head":
+        assert all(p.dtype == torch.float32 for p in model._parts.bench().trained.values())

@@ -22,7 +22,7 @@ from tests.studies.test_w2s import damage
 @pytest.mark.parametrize("tune", ["head:C=.1", "full:epochs=1", "lora:epochs=1"])
 def test_students_can_be_taken_away_and_give_the_same_predictions(tmp_path: Path, tune: str) -> None:
     """Weights that were saved but never loaded once went unnoticed; ours must repeat their predictions."""
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoModel
 
     rows = ["text,label"]
     rng = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def test_students_can_be_taken_away_and_give_the_same_predictions(tmp_path: Path
         artifact = store.get(record.artifacts["xent/seed 0"])
         assert artifact is not None
         assert decode(artifact.data)["test"].shape == (30, 2)
-        assert AutoModelForSequenceClassification.from_pretrained(tmp_path / "out") is not None
+        assert AutoModel.from_pretrained(tmp_path / "out") is not None
         damage(url, record.artifacts["logconf/seed 0"])
         with pytest.raises(StoreError, match="gone or damaged"):
             export(record, store, "logconf", 0, tmp_path / "other")

@@ -43,6 +43,8 @@ def adapt(network: Any, options: Options) -> None:
         ) from error
     for name, parameter in network.named_parameters():
         parameter.requires_grad_("lora_" in name)
+        if parameter.requires_grad:  # small steps would be lost in bfloat16; peft casts at the border
+            parameter.data = parameter.data.float()
 
 
 def drawn(initial: Mapping[str, NDArray[np.float32]], seed: int) -> dict[str, NDArray[np.float32]]:
