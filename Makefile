@@ -10,7 +10,7 @@ demo: $(VENV)/.ready
 	$(BIN)/superalign demo --out reports
 
 test: $(VENV)/.ready
-	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest --ignore=tests/real --ignore=tests/acceptance
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/real --ignore=tests/acceptance
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
