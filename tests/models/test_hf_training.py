@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from superalign.core.errors import ModelError
+from superalign.core.errors import Degenerate, ModelError
 from superalign.core.steps import Steps
 from superalign.learners.confidence import LogConf
 from superalign.models.hf.ranks import Ranks
@@ -131,13 +131,13 @@ def test_a_loss_that_is_not_finite_stops_the_fit() -> None:
     def broken(logits: Array, rows: Array, step: int, total: int) -> tuple[Array, Array]:
         return logits[:, 0] * (np.nan if step == 2 else 1), logits
 
-    with pytest.raises(ModelError, match="at step 2 of 12 the loss or its gradient is not finite"):
+    with pytest.raises(Degenerate, match="at step 2 of 12 the loss or its gradient is not finite"):
         hf_tiny.model("gpt2").fit(hf_tiny.sentences(), broken, 0)
 
 
 def test_divergence_is_named() -> None:
     items = hf_tiny.sentences()
-    with pytest.raises(ModelError, match=r"training diverged at step \d+ of 12: logits are not finite; lower lr="):
+    with pytest.raises(Degenerate, match=r"training diverged at step \d+ of 12: logits are not finite; lower lr="):
         hf_tiny.model("gpt2", lr=1e38).fit(items, hf_tiny.cross_entropy(hf_tiny.kindness(items)), 0)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from superalign.core.errors import ModelError
+from superalign.core.errors import Degenerate
 from superalign.models.hf.batches import collate, schedule
 from superalign.models.hf.memory import spared
 from superalign.models.hf.network import Bench, Network
@@ -36,7 +36,7 @@ def train(
     """Change the bench's parameters in place. `rows` holds `per_item` tokenised texts for each item in turn.
 
     AdamW, the gradient's norm clipped, the learning rate along a cosine to zero. Length of an item is that
-    of its longest text. Raises ModelError where the loss or its gradient is not finite.
+    of its longest text. Raises Degenerate where the loss or its gradient is not finite.
     """
     counts = np.fromiter((len(row) for row in rows), np.int64, len(rows))
     steps = schedule(counts.reshape(-1, per_item).max(1), options.batch, options.epochs, seed)
@@ -102,10 +102,10 @@ def backward(
 
 def _checked(objective: Objective, rows: Ints, step: int, total: int, logits: Floats) -> Floats:
     if not np.isfinite(logits).all():
-        raise ModelError(f"training diverged at step {step} of {total}: logits are not finite; lower lr=")
+        raise Degenerate(f"training diverged at step {step} of {total}: logits are not finite; lower lr=")
     values, gradients = objective(logits, rows, step, total)
     if not (np.isfinite(values).all() and np.isfinite(gradients).all()):
-        raise ModelError(f"at step {step} of {total} the loss or its gradient is not finite")
+        raise Degenerate(f"at step {step} of {total} the loss or its gradient is not finite")
     return gradients
 
 

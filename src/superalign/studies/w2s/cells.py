@@ -27,6 +27,7 @@ from superalign.learners.finetune import finetune
 from superalign.learners.losses import Xent
 from superalign.learners.method import VERSION as LEARNERS
 from superalign.learners.method import Method
+from superalign.models.head import softmax
 from superalign.protocols.direct import direct
 
 if TYPE_CHECKING:
@@ -301,13 +302,6 @@ def probabilities(judgments: Sequence[Judgment], items: Sequence[Item]) -> Float
         else:
             rows.append([float("nan")] * len(item.choices))
     return np.asarray(rows, np.float64)
-
-
-def softmax(logits: Floats) -> Floats:
-    """Row-wise softmax, (n, K)."""
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    probs: Floats = shifted / shifted.sum(1, keepdims=True)
-    return probs
 
 
 def no_zero_shot(model: Model) -> str:

@@ -12,7 +12,7 @@ from superalign.core.ports import Store, Trainable
 from superalign.core.spec import Record
 from superalign.core.steps import decode
 from superalign.core.study import spec_of
-from superalign.studies.w2s.cells import softmax
+from superalign.models.head import softmax
 from superalign.studies.w2s.sweep import prepare
 
 CHECKED = 64  # test items on which the loaded model must repeat its stored predictions
