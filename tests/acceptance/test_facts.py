@@ -91,9 +91,12 @@ def test_the_guard_decides_on_knowledge_tasks(name: str) -> None:
         "sciq": {"task": f"{data('sciq/SciQ.zip')}!SciQ dataset-2 3/train.json", "prompt": "question", "answer": "correct_answer",
                  "distractors": ["distractor1", "distractor2", "distractor3"]},
         "creak": {"task": str(data("creak/train.json")), "prompt": "sentence", "label": "label"},
-        "boolq": {"task": str(data("boolq_dev/dev.jsonl")), "prompt": "passage,question", "label": "answer"},
+        "boolq": {"task": str(data("boolq_dev/dev.jsonl")), "prompt": "passage,question", "label": "answer", "group": "passage"},
     }  # fmt: skip
-    record = run(source=sources[name], weak="bow", strong="ngram", methods=["xent", "logconf"], seeds=5)
+    record = run(
+        source=sources[name], weak="bow", strong="ngram", methods=["xent", "logconf"], seeds=5,
+        sizes={"weak_train": 1000, "transfer": 900, "validation": 300, "test": 1000},
+    )  # fmt: skip
     pgr = record.condition("xent").numbers["pgr"]
     assert pgr.value is not None or "undefined" in str(pgr.reason)
 

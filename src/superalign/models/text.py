@@ -236,7 +236,7 @@ def ngram(
     Without `C`, `variants()` offers a grid and `fit` takes C=10.
     """
     vocabulary = _sized("ngram", inputs, size, unit, weigh=True)
-    return TextModel("ngram", vocabulary, choices, C=10.0 if C is None else C, grid=WIDE_GRID if C is None else ())
+    return TextModel("ngram", vocabulary, choices, C=10.0 if C is None else C, grid=WIDE_GRID[::2] if C is None else ())
 
 
 def _sized(name: str, inputs: Inputs | None, size: int, unit: Unit, weigh: bool) -> Vocabulary:
