@@ -115,13 +115,17 @@ def test_a_student_of_the_weak_kind_gains_nothing_much(finished: tuple[Record, s
 
 
 def test_the_audit_lists_every_use_of_the_truth_and_no_method_is_among_them(finished: tuple[Record, str]) -> None:
-    record, _ = finished
+    """Published student code once trained on the true labels of the transfer half besides the weak ones."""
+    record, url = finished
     uses = {(a.door, a.split, a.purpose) for a in record.audit}
     assert ("truth", "weak-train", "weak floor: trained on weak-train") in uses
     assert ("truth", "transfer", "ceiling") in uses
     assert not [a for a in record.audit if a.purpose.startswith("leak")]
     students = [k for n, k in record.artifacts.items() if n.startswith(("xent/", "hard+xent/"))]
     assert len(students) == 6
+    with open_store(url) as store:
+        artifacts = [store.get(key) for key in students]
+    assert all(a is not None and decode(a.data)["reads"] == [] for a in artifacts)
 
 
 def test_a_second_call_answers_from_the_store_with_the_same_numbers(finished: tuple[Record, str]) -> None:
