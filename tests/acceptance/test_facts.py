@@ -128,11 +128,12 @@ def test_systematic_errors_are_imitated_and_random_ones_are_not() -> None:
             sizes={"weak_train": 500, "transfer": 1200, "validation": 300, "test": 1000},
         )  # fmt: skip
         found[share] = record
-    low, high = found[0.1].condition("xent").numbers, found[0.65].condition("xent").numbers
-    assert low["imitation"].value is not None
-    assert high["imitation"].value is not None
-    assert low["imitation"].value < high["imitation"].value
-    assert value(found[0.65], "random-errors") > value(found[0.65], "xent") + 0.2
+    assert value(found[0.1], "xent") > value(found[0.65], "xent") + 0.2
+    assert value(found[0.1], "xent", "imitation") < value(found[0.65], "xent", "imitation")
+    for share, record in found.items():
+        assert value(record, "xent", "imitation") > value(record, "random-errors", "imitation") + 0.15, share
+    for share in (0.1, 0.2):  # beyond that the weak model errs on so many that random errors leave little to learn
+        assert value(found[share], "random-errors") > value(found[share], "xent")
 
 
 def test_the_misfit_identity_holds_where_its_conditions_do() -> None:
