@@ -1,0 +1,6 @@
+"""`python -m superalign`."""
+
+from superalign.cli.main import main
+
+if __name__ == "__main__":
+    main()
