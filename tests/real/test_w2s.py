@@ -25,7 +25,9 @@ def w2s(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
     def run(*arguments: str) -> tuple[dict[str, Any], str]:
         monkeypatch.setattr(sys, "argv", ["superalign", "w2s", *arguments, "--store", "s.sqlite", "--json"])
-        main()
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 0
         out, err = capsys.readouterr()
         return {c["name"]: c for c in json.loads(out)["conditions"]}, err
 
