@@ -126,6 +126,8 @@ def plugins(
     as_json: AsJson = False,
 ) -> None:
     """List the plug-ins of each kind, with their options."""
+    import inspect
+
     from superalign.cli.terminal import print_table
     from superalign.core.errors import PluginError, nearest
     from superalign.core.registry import KINDS, find, names, options_of
@@ -141,7 +143,7 @@ def plugins(
             except PluginError as error:
                 rows.append([each, name, "", str(error)])
                 continue
-            summary = (plugin.__doc__ or "").strip().partition("\n")[0] if callable(plugin) else ""
+            summary = (inspect.getdoc(plugin) or "").partition("\n\n")[0].replace("\n", " ") if callable(plugin) else ""
             rows.append([each, name, ", ".join(options_of(plugin, given) or []) if callable(plugin) else "", summary])
     if as_json:
         print(

