@@ -83,3 +83,12 @@ def test_a_plugin_that_refuses_its_options_is_a_plugin_error(tmp_path: Path) -> 
         build("losses", f"{file}:strict:by=3")
     with pytest.raises(PluginError, match="takes no argument"):
         build("losses", f"{file}:strict:hello")
+
+
+def test_a_library_that_is_not_installed_is_named_with_its_extra(tmp_path: Path) -> None:
+    file = tmp_path / "needy.py"
+    file.write_text("def needy():\n    raise ModuleNotFoundError('no torch', name='torch')\n")
+    with pytest.raises(
+        PluginError, match=r"needs 'torch', which is not installed; type: pip install 'superalign\[hf\]'"
+    ):
+        build("models", f"{file}:needy")

@@ -46,6 +46,10 @@ def main() -> None:
         app()
     except UserError as error:
         _fail(str(error), 2)
+    except ImportError as error:  # an optional library that is first needed in the middle of a run
+        from superalign.core.registry import lacking
+
+        _fail(f"this {lacking(error)}", 2)
     except MemoryError:
         _fail("out of memory; lower the sizes (--sizes transfer=500), or the model's batch=, micro= or tokens=", 2)
     except SuperalignError as error:

@@ -94,18 +94,23 @@ def find(kind: str, name: str) -> Any:
     try:
         return declared[name].load()
     except ImportError as error:
-        missing = getattr(error, "name", None) or str(error)
-        hint = _EXTRAS.get((missing or "").split(".")[0])
-        advice = f"type: pip install 'superalign[{hint}]'" if hint else "reinstall the package that ships it"
-        raise PluginError(f"the {kind} plug-in {name!r} needs {missing!r}, which is not installed; {advice}") from error
+        raise PluginError(f"the {kind} plug-in {name!r} {lacking(error)}") from error
     except Exception as error:  # a plug-in of somebody else may fail in any way
         raise PluginError(f"the {kind} plug-in {name!r} failed to load: {type(error).__name__}: {error}") from error
 
 
 _EXTRAS = {
-    "torch": "hf", "transformers": "hf", "tokenizers": "hf", "peft": "hf", "accelerate": "hf",
+    "torch": "hf", "transformers": "hf", "tokenizers": "hf", "peft": "hf", "accelerate": "hf", "huggingface_hub": "hf",
     "datasets": "data", "pyarrow": "data", "psycopg": "postgres",
 }  # fmt: skip
+
+
+def lacking(error: ImportError) -> str:
+    """What an import error lacks, and what to type."""
+    missing = error.name or str(error)
+    extra = _EXTRAS.get(missing.partition(".")[0])
+    advice = f"type: pip install 'superalign[{extra}]'" if extra else "reinstall the package that ships it"
+    return f"needs {missing!r}, which is not installed; {advice}"
 
 
 def _from_file(path: Path, name: str) -> Any:
@@ -143,6 +148,8 @@ def build(kind: str, ref: Ref | str, *args: Any, **fixed: Any) -> Any:
     leading = (ref.argument,) if _takes_argument(factory) else ()
     try:
         return factory(*leading, *args, **fixed, **ref.options)
+    except ImportError as error:
+        raise PluginError(f"{str(ref)!r} {lacking(error)}") from error
     except (TypeError, ValueError) as error:
         raise PluginError(f"{str(ref)!r}: {error}") from error
 
