@@ -114,7 +114,6 @@ def test_rows_are_computed_once_each_and_survive_a_kill_piece_by_piece() -> None
 
     with pytest.raises(KeyboardInterrupt):
         Steps(store).rows("features", 1, "model", ids, dies)
-    assert Steps(store).missing_rows("features", 1, "model", ids) == 3
     got = Steps(store).rows("features", 1, "model", ids, rows_of(asked))
     assert asked[-1] == [4, 5, 6]
     assert np.array_equal(got, [[k, k * k] for k in range(7)])

@@ -61,10 +61,6 @@ class ProtocolError(SuperalignError):
     """A protocol broke the rules of the driver."""
 
 
-class Interrupted(SuperalignError):
-    """Stopped on request; what was finished is kept."""
-
-
 def nearest(name: str, known: Iterable[str]) -> str:
     """A half-sentence that helps after a wrong name: near matches, or everything there is."""
     names = sorted(known)

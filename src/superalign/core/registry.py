@@ -7,9 +7,12 @@ Built-ins are declared in our own pyproject through the groups that a third part
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import inspect
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -21,6 +24,7 @@ from superalign.core.errors import PluginError, nearest
 KINDS = ("tasks", "models", "protocols", "losses", "labels", "wrappers", "studies")
 
 _OPTION = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.DOTALL)
+_PATH = re.compile(r"[^\s+:,=>]+\.py(?=:)")
 _FILE = re.compile(r"^(.*\.py):([A-Za-z_]\w*)(?::(.*))?$", re.DOTALL)
 
 
@@ -135,6 +139,12 @@ def _from_file(path: Path, name: str) -> Any:
     return getattr(module, name)
 
 
+def sources(*texts: str) -> dict[str, str]:
+    """Content hashes of the plug-in files that references name: an edited file is another plug-in."""
+    found = {path for text in texts for path in _PATH.findall(text)}
+    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(found) if Path(path).is_file()}
+
+
 def build(kind: str, ref: Ref | str, *args: Any, **fixed: Any) -> Any:
     """Call the plug-in with its reference's argument and options; a wrong option is a PluginError that lists them."""
     ref = parse(ref) if isinstance(ref, str) else ref
@@ -156,21 +166,18 @@ def build(kind: str, ref: Ref | str, *args: Any, **fixed: Any) -> Any:
 
 def options_of(factory: Any, fixed: Any = ()) -> list[str] | None:
     """The options a factory takes by keyword; None where it takes any."""
-    import inspect
-
-    try:
-        parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):
+    parameters = _parameters(factory)
+    if parameters is None or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return None
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return None
-    return [p.name for p in parameters if p.name not in fixed and p.name not in ("argument", "self")]
+    return [name for name in parameters if name not in fixed and name not in ("argument", "self")]
 
 
 def _takes_argument(factory: Any) -> bool:
-    import inspect
+    return "argument" in (_parameters(factory) or ())
 
+
+def _parameters(factory: Any) -> Mapping[str, inspect.Parameter] | None:
     try:
-        return "argument" in inspect.signature(factory).parameters
+        return inspect.signature(factory).parameters
     except (TypeError, ValueError):
-        return False
+        return None

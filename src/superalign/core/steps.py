@@ -101,11 +101,6 @@ class Steps:
         self.done.append(Done(name, table_name, not missing, time.perf_counter() - start if missing else 0.0))
         return np.stack([table[row] for row in ids]) if ids else np.zeros((0, 0), np.float32)
 
-    def missing_rows(self, name: str, version: int, identity: Any, ids: Sequence[str]) -> int:
-        """How many of these rows `rows` would have to compute."""
-        table = self._table(self.key(name, version, identity))
-        return len({row for row in ids if row not in table})
-
     def _keep_block(self, table: str, names: Sequence[str], block: Floats) -> None:
         if self.store is None:
             return

@@ -20,6 +20,7 @@ from superalign.core.driver import oversee
 from superalign.core.errors import ModelError
 from superalign.core.ports import Learner, Model, Progress, Run, Trainable
 from superalign.core.random import derive, stream
+from superalign.core.registry import sources
 from superalign.core.steps import Steps
 from superalign.core.task import Task
 from superalign.core.types import Data, Item, Judgment, Overseer, Seat, Verdict
@@ -65,12 +66,12 @@ class Trail:
 
     items: Sequence[Item]
     steps: list[int] = field(default_factory=list)
-    predictions: list[NDArray[np.int8]] = field(default_factory=list)
+    predictions: list[NDArray[np.int16]] = field(default_factory=list)
 
     def __call__(self, step: int, total: int, model: Trainable) -> None:
         if not self.steps or step > self.steps[-1]:
             self.steps.append(step)
-            self.predictions.append(model.logits(self.items).argmax(1).astype(np.int8))
+            self.predictions.append(model.logits(self.items).argmax(1).astype(np.int16))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +246,8 @@ class Cell:
             return {**value, "reads": reads, "seconds": time.perf_counter() - start}
 
         full = {**recipe, "seed": self.seed, "data": recipe.get("data") or self._data("transfer", "validation", "test")}
+        if files := sources(name, self.weak_ref, self.strong_ref):
+            full["files"] = files
         return Job(name, step, full, audited)
 
     def _data(self, *splits: str) -> dict[str, str]:

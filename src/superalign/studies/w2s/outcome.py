@@ -32,7 +32,7 @@ class Outcome:
     scores: Mapping[str, Floats]
     label_accuracy: float | None = None
     transfer: Floats | None = None
-    trail: NDArray[np.int8] | None = None
+    trail: NDArray[np.int16] | None = None
     trail_right: NDArray[np.bool_] | None = None
     trail_steps: tuple[int, ...] = ()
     trained: str = ""
