@@ -8,9 +8,8 @@
     |   |-- ModelError         a model that cannot be found, loaded or run as asked
     |   `-- StoreError         a store that cannot be opened, read or written
     |       `-- Conflict       another process appended first
-    |-- Degenerate           data on which a method is undefined; the study reports it and goes on
-    |-- ProtocolError          a protocol broke the rules of the driver
-    `-- Interrupted            stopped on request; what was finished is kept
+    |-- Degenerate             data on which a method is undefined; the study reports it and goes on
+    `-- ProtocolError          a protocol broke the rules of the driver
 
 A message says what happened, what was there, and what to type.
 """
