@@ -186,16 +186,16 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, *SMALL, "--store", "s.sqlite", "--json"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     stopped = False
-    for wait in (2.0, 2.5, 3.0, 1.5, 4.0):
+    for wait in (2.0, 1.5, 1.0, 2.5, 3.0, 4.0, 6.0, 9.0):  # how long it takes to get going depends on the machine
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         time.sleep(wait)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=120)
-        if process.returncode == 130:
+        if "The same command goes on from here" in err:
             stopped = True
-            assert "The same command goes on from here" in err
+            assert process.returncode == 130
             assert "Traceback" not in err
             break
         (tmp_path / "s.sqlite").unlink(missing_ok=True)
