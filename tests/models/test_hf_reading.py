@@ -88,3 +88,15 @@ def test_inference_batches_hold_the_budget(lengths: list[int], budget: int) -> N
     made = list(by_budget(np.array(lengths, np.int64), budget))
     assert sorted(int(i) for rows in made for i in rows) == list(range(len(lengths)))
     assert all(len(rows) == 1 or max(lengths[i] for i in rows) * len(rows) <= budget for rows in made)
+
+
+def test_long_texts_are_cut_and_never_dropped() -> None:
+    """Published code dropped texts over a tokenizer's limit, so weak, student and ceiling saw different sets."""
+    made = hf_tiny.model("gpt2", tune="head", tokens=4, C=1.0)
+    short = [Item("a", "the meal was good", ("no", "yes")), Item("b", "the room was bad", ("no", "yes"))]
+    long = [
+        Item("c", "the meal was good the room was bad", ("no", "yes")),
+        Item("d", "the room was bad" + " film" * 200, ("no", "yes")),
+    ]
+    assert made.features(long).shape == made.features(short).shape
+    assert np.abs(made.features(long) - made.features(short)).max() < 1e-5
