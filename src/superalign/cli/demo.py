@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,9 @@ def demo(
              "sizes": {"weak_train": 500, "transfer": 1200, "validation": 300, "test": 1000}}
         ),
     }  # fmt: skip
+    done = []
     for name, spec in studies.items():
         report = None if dry_run else out / f"superalign-report-{name}.html"
-        execute(spec, store=store, as_json=as_json, dry_run=dry_run, report=report)
+        done.append(execute(spec, store=store, as_json=as_json, dry_run=dry_run, report=report, show=not as_json))
+    if as_json:
+        print(json.dumps(done, indent=2))

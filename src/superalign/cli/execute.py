@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -26,8 +26,9 @@ def execute(
     as_json: bool,
     dry_run: bool,
     report: Path | None = None,
-) -> Record | None:
-    """Prepare, plan and run a spec, and print its record. Returns None for a dry run."""
+    show: bool = True,
+) -> dict[str, Any]:
+    """Prepare, plan and run a spec; print its record, or its plan for a dry run. Returns what `--json` prints."""
     from superalign.cli.terminal import bars, print_plan, print_record
     from superalign.core import records
     from superalign.core.registry import find
@@ -39,8 +40,9 @@ def execute(
             prepared = find("studies", spec.study).prepare(spec, opened)
             plan: Plan = prepared.plan()
             if dry_run:
-                print(json.dumps(asdict(plan), indent=2)) if as_json else print_plan(plan)
-                return None
+                if show:
+                    print(json.dumps(asdict(plan), indent=2)) if as_json else print_plan(plan)
+                return asdict(plan)
             for remark in plan.remarks:
                 print(remark, file=sys.stderr)
             with bars() as progress:
@@ -51,15 +53,12 @@ def execute(
         records.save(opened, record)
     if report is not None:
         write_report(record, report)
-    if as_json:
+    if show and as_json:
         print(json.dumps(record.summary(), indent=2))
-    else:
+    elif show:
         print_record(record)
-        if report is not None:
-            print(f"report: {report}")
-        else:
-            print(f"report: superalign report {record.id}")
-    return record
+        print(f"report: {report or f'superalign report {record.id}'}")
+    return record.summary()
 
 
 def check_report(path: Path | None) -> None:
