@@ -15,11 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superalign.models.hf.llama2c import convert, read_checkpoint, read_tokenizer
-from tests.datafolder import ROOT
+from tests.datafolder import ROOT, data
 
 FILES = ROOT / "stories260k" / "tinystories_260k"
 CHECKPOINT, TOKENIZER = FILES / "checkpoint_legacy.bin", FILES / "tokenizer.bin"
-pytestmark = pytest.mark.skipif(not CHECKPOINT.is_file(), reason="needs stories260k; set SUPERALIGN_TEST_DATA")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _there() -> None:
+    """Skip without the data folder, or fail where it is required."""
+    data("stories260k/tinystories_260k/checkpoint_legacy.bin")
+
 
 Array = np.ndarray[Any, Any]
 

@@ -1,7 +1,6 @@
 """Published weak-to-strong results, recomputed from the raw per-seed files of automated-w2s-research."""
 
 import json
-import os
 import tarfile
 from pathlib import Path
 
@@ -10,18 +9,14 @@ import pytest
 from scipy.stats import ttest_rel
 
 from superalign.core import measure
-
-ROOT = Path(os.environ.get("SUPERALIGN_TEST_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
-ARCHIVE = ROOT / "automated_w2s_results" / "cache_results.tar.gz"
-
-pytestmark = pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"needs {ARCHIVE.name}; set SUPERALIGN_TEST_DATA")
+from tests.datafolder import data
 
 
 @pytest.fixture(scope="module")
 def runs():
     """Runs by folder (`chat_vanilla_w2s`), in order of file name. Read in memory, nothing is unpacked."""
     found = {}
-    with tarfile.open(ARCHIVE) as archive:
+    with tarfile.open(data("automated_w2s_results/cache_results.tar.gz")) as archive:
         for member in archive:
             parts = Path(member.name).parts
             if len(parts) == 4 and member.isfile() and member.name.endswith(".json") and member.size < 5_000_000:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -14,19 +12,13 @@ from superalign.tasks.load import load
 from superalign.tasks.near import near_duplicates
 from superalign.tasks.pool import Pool
 from superalign.tasks.source import Source
-
-ROOT = Path(os.environ.get("SUPERALIGN_TEST_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+from tests.datafolder import data
 
 
 def place(name: str) -> str:
-    """A file of the data folder. Without it the test is skipped, or fails where data are required."""
-    path = ROOT / name.partition("!")[0]
-    if not path.is_file():
-        message = f"needs {name}; set SUPERALIGN_TEST_DATA to the data folder"
-        if "data" in os.environ.get("SUPERALIGN_REQUIRE", ""):
-            pytest.fail(message)
-        pytest.skip(message)
-    return str(ROOT / name)
+    """A file of the data folder, or a member of one (`archive.zip!member`)."""
+    archive, mark, member = name.partition("!")
+    return f"{data(archive)}{mark}{member}"
 
 
 def classes(pool: Pool, ids: set[str] | None = None) -> dict[str, int]:

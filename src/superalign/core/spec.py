@@ -55,7 +55,7 @@ class Condition(Value):
 
 
 class Audit(Value):
-    """One place where truth was used, and whether a legal method saw it."""
+    """One use of the truth; a read from inside a method has a purpose that starts with `leak`."""
 
     door: Literal["truth", "score"]
     split: str

@@ -52,7 +52,7 @@ def record_of(sweep: Sweep, pairs: Sequence[Pair]) -> Record:
         artifacts={**artifacts(pairs, single), "graded": keep(sweep, graded)},
         charts=charts,
         tables=tables,
-        audit=audit(jobs, [c.task.reads for c in sweep.cells], pairs),
+        audit=audit(jobs, pairs),
         costs={
             "seconds": round(sum(o.seconds for o in jobs), 2),
             "seconds_per_step": round(sum(o.seconds for o in jobs) / max(1, len(jobs)), 3),
@@ -243,7 +243,7 @@ def calibration(outcome: Outcome) -> float:
     return measure.ece(probs, np.where(right, top, (top + 1) % probs.shape[1]))
 
 
-def audit(jobs: Sequence[Outcome], scored: Sequence[Sequence[object]], pairs: Sequence[Pair]) -> tuple[Audit, ...]:
+def audit(jobs: Sequence[Outcome], pairs: Sequence[Pair]) -> tuple[Audit, ...]:
     """Every use of the truth: what the jobs read (also when they came from the store), then the grading."""
     counts: dict[tuple[str, str, str], int] = {}
     for pair in pairs:

@@ -40,8 +40,10 @@ class Sweep:
         self.pool: Pool = load(spec.source)
         self._models: dict[str, Model] = {}
         self._progress: Progress = silent
+        # one division per seed, whatever the number of pairs
+        tasks = {seed: self.pool.task(seed, spec.sizes, split_seed=spec.split_seed) for seed in spec.seeds}
         self.cells = [
-            Cell(self._task(seed), weak, strong, seed, self.model, self.steps, self._report)
+            Cell(tasks[seed], weak, strong, seed, self.model, self.steps, self._report)
             for weak in spec.weak
             for strong in spec.strong
             for seed in spec.seeds
@@ -122,9 +124,6 @@ class Sweep:
         return Table(
             title="Near-duplicates across splits", columns=columns, rows=tuple(map(tuple, value["rows"])), note=note
         )
-
-    def _task(self, seed: int) -> Any:
-        return self.pool.task(seed, self.spec.sizes, split_seed=self.spec.split_seed)
 
     def _report(self, name: str, done: int, total: int) -> None:
         self._progress(name, done, total)
