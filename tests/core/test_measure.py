@@ -13,6 +13,7 @@ from superalign.core import measure
 from superalign.core.errors import SpecError
 from superalign.core.spec import Number
 from superalign.core.types import Verdict
+from superalign.studies.w2s.anatomy import anatomy, misfit, neighbour_expansion
 
 
 def scores(rng, seeds, items, *levels, noise=0.02):
@@ -380,7 +381,7 @@ class TestAnatomy:
         weak_right = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
         weak = [1, 0, 1, 0, 1, 0, 1, 0, 1, 0]
         student = [1, 0, 1, 1, 1, 0, 0, 0, 0, 1]  # departs at 3 (right before) and at 6, 8, 9 (wrong before)
-        got = measure.anatomy(student, weak, weak_right)
+        got = anatomy(student, weak, weak_right)
         values = {
             "agreement": (0.6, 10),
             "agreement_right": (0.75, 4),
@@ -399,7 +400,7 @@ class TestAnatomy:
         key = rng.integers(0, 3, 400)
         weak = np.where(rng.random((4, 400)) < 0.7, key, rng.integers(0, 3, (4, 400)))
         student = np.where(rng.random((4, 400)) < 0.6, weak, key)
-        got = measure.anatomy(student, weak, weak == key, student == key)
+        got = anatomy(student, weak, weak == key, student == key)
         right = got.weak_accuracy.value
         rebuilt = right * (1 - got.damage.value) + (1 - right) * got.corrections.value
         assert rebuilt == pytest.approx((student == key).mean())
@@ -408,10 +409,10 @@ class TestAnatomy:
 
     def test_more_classes_need_the_students_correctness(self):
         with pytest.raises(SpecError, match=r"more than two classes.*pass student_right"):
-            measure.anatomy([0, 1, 2], [0, 1, 1], [1, 1, 0])
+            anatomy([0, 1, 2], [0, 1, 1], [1, 1, 0])
 
     def test_a_condition_that_never_holds_is_undefined(self):
-        got = measure.anatomy([0, 1], [0, 1], [1, 1])
+        got = anatomy([0, 1], [0, 1], [1, 1])
         assert (got.imitation.value, got.imitation.n) == (None, 0)
         assert got.corrections.reason == "undefined: no weak label is wrong here"
         assert (got.damage.value, got.damage.low) == (0.0, 0.0)
@@ -423,7 +424,7 @@ class TestAnatomy:
         key = rng.integers(0, 2, 1000)
         weak = np.where(rng.random((3, 1000)) < confidence, key, 1 - key)
         student = np.where(confidence > 0.7, weak, key)  # copies where the teacher is sure
-        got = measure.anatomy(student, weak, weak == key, weak_confidence=confidence)
+        got = anatomy(student, weak, weak == key, weak_confidence=confidence)
         accuracy = [d.weak_accuracy.value for d in got.deciles]
         assert len(got.deciles) == 10
         assert [d.agreement.n for d in got.deciles] == [300] * 10
@@ -434,13 +435,13 @@ class TestAnatomy:
         assert sum(d.imitation.n for d in got.deciles) == got.imitation.n
 
     def test_equal_confidences_stay_together(self):
-        got = measure.anatomy([0, 1] * 20, [0, 1] * 20, [1, 0] * 20, weak_confidence=[0.9] * 40)
+        got = anatomy([0, 1] * 20, [0, 1] * 20, [1, 0] * 20, weak_confidence=[0.9] * 40)
         assert [d.agreement.n for d in got.deciles] == [0] * 9 + [40]
         assert got.deciles[0].agreement.reason == "undefined: there are no judgments here"
 
     def test_shapes_that_do_not_fit(self):
         with pytest.raises(SpecError, match=r"the arrays \(3,\), \(2,\), \(2,\) do not fit"):
-            measure.anatomy([0, 1, 1], [0, 1], [1, 1])
+            anatomy([0, 1, 1], [0, 1], [1, 1])
 
 
 class TestPredictors:
@@ -448,12 +449,12 @@ class TestPredictors:
         rng = np.random.default_rng(14)
         a, b = rng.random((2, 5, 80))
         both = [np.stack([1 - p, p], -1) for p in (a, b)]
-        got = measure.misfit(*both)
+        got = misfit(*both)
         assert got.value == pytest.approx(((a - b) ** 2).mean())
         assert (got.n, got.seeds) == (80, 5)
-        assert measure.misfit(both[0][0], both[0][0]).value == 0.0
+        assert misfit(both[0][0], both[0][0]).value == 0.0
         with pytest.raises(SpecError, match="misfit takes two equal shapes"):
-            measure.misfit(a, b[:2])
+            misfit(a, b[:2])
 
     def test_misfit_is_the_gain_for_least_squares_on_the_same_points(self):
         rng = np.random.default_rng(15)
@@ -463,7 +464,7 @@ class TestPredictors:
         student = x @ np.linalg.lstsq(x, weak, rcond=None)[0]
         gain = ((weak - truth) ** 2).mean() - ((student - truth) ** 2).mean()
         as_classes = [np.stack([1 - f, f], 1) for f in (student, weak)]
-        assert measure.misfit(*as_classes).value == pytest.approx(gain, rel=1e-9)
+        assert misfit(*as_classes).value == pytest.approx(gain, rel=1e-9)
 
     def test_a_lone_flipped_label_has_other_neighbours(self):
         rng = np.random.default_rng(16)
@@ -473,7 +474,7 @@ class TestPredictors:
         clean = np.repeat([0, 1], 30)
         flipped = clean.copy()
         flipped[3] = 1
-        before, after = (measure.neighbour_expansion(features, y, k=5) for y in (clean, flipped))
+        before, after = (neighbour_expansion(features, y, k=5) for y in (clean, flipped))
         assert (before.other.value, before.coefficient.value) == (0.0, 0.0)
         assert after.other.value >= 5 / 5 / 60  # all five neighbours of the flipped item disagree with it
         assert after.classes[0].value >= 5 / 29  # and are reached by it
@@ -484,7 +485,7 @@ class TestPredictors:
         x, y = rng.standard_normal((90, 5)), rng.integers(0, 3, 90)
         cosine = x @ x.T / np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(x, axis=1)) - 3 * np.eye(90)
         near = np.argsort(-cosine, axis=1)[:, :4]
-        got = measure.neighbour_expansion(x, y, k=4)
+        got = neighbour_expansion(x, y, k=4)
         assert got.other.value == pytest.approx((y[near] != y[:, None]).mean())
         for c in range(3):
             reached = [i for i in np.flatnonzero(y == c) if any(i in near[j] for j in np.flatnonzero(y != c))]
@@ -492,9 +493,9 @@ class TestPredictors:
         assert got.coefficient.value == min(n.value for n in got.classes.values())
 
     def test_one_label_and_impossible_k(self):
-        got = measure.neighbour_expansion(np.eye(4), [1, 1, 1, 1], k=2)
+        got = neighbour_expansion(np.eye(4), [1, 1, 1, 1], k=2)
         assert (got.other.value, got.coefficient.reason) == (0.0, "undefined: all items carry one weak label")
         with pytest.raises(SpecError, match="k = 4 neighbours among 4 items; give 1 to 3"):
-            measure.neighbour_expansion(np.eye(4), [0, 1, 0, 1], k=4)
+            neighbour_expansion(np.eye(4), [0, 1, 0, 1], k=4)
         with pytest.raises(SpecError, match=r"features are \(n, d\) with one label each"):
-            measure.neighbour_expansion(np.eye(4), [0, 1])
+            neighbour_expansion(np.eye(4), [0, 1])

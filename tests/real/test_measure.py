@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from superalign.core import measure
+from superalign.studies.w2s.anatomy import misfit
 from tests.datafolder import data
 
 
@@ -93,7 +94,7 @@ def test_one_teacher_under_four_names(runs):
 
 def test_misfit_of_two_teachers_and_their_label_noise(runs):
     soft = np.array([run["soft_labels"] for run in runs["chat_weak_artifacts"]])
-    got = measure.misfit(soft[:-1], soft[1:])
+    got = misfit(soft[:-1], soft[1:])
     assert got.value == pytest.approx(((soft[:-1, :, 1] - soft[1:, :, 1]) ** 2).mean(), rel=1e-4)
     assert got.low < got.value < got.high
     assert 0.02 < got.value < 0.5

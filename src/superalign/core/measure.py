@@ -17,11 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-from superalign.core.anatomy import Anatomy as Anatomy
-from superalign.core.anatomy import Expansion as Expansion
-from superalign.core.anatomy import anatomy as anatomy
-from superalign.core.anatomy import misfit as misfit
-from superalign.core.anatomy import neighbour_expansion as neighbour_expansion
 from superalign.core.errors import SpecError, nearest
 from superalign.core.power import delta_sd as delta_sd
 from superalign.core.power import fieller as fieller

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from superalign.core.anatomy import neighbour_expansion
 from superalign.core.driver import oversee
 from superalign.core.errors import ModelError
 from superalign.core.ports import Learner, Model, Progress, Run, Trainable
@@ -30,6 +29,7 @@ from superalign.learners.method import VERSION as LEARNERS
 from superalign.learners.method import Method
 from superalign.models.head import softmax
 from superalign.protocols.direct import direct
+from superalign.studies.w2s.anatomy import neighbour_expansion
 
 if TYPE_CHECKING:
     from superalign.core.ports import Floats

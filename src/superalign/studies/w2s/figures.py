@@ -10,6 +10,7 @@ import numpy as np
 from superalign.core import measure
 from superalign.core.spec import Number, Table
 from superalign.report import charts as draw
+from superalign.studies.w2s.anatomy import anatomy
 from superalign.studies.w2s.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def deciles(graded: Graded) -> Table:
     name = next(iter(graded.students()))
     teacher = graded.teachers[name]
     confidence = np.stack([np.nan_to_num(o.probs).max(1) for _, o in sorted(graded.pair.outcomes[teacher].items())])
-    found = measure.anatomy(
+    found = anatomy(
         graded.pair.predictions(name), graded.pair.predictions(teacher),
         graded.pair.matrix(teacher, "accuracy"), graded.pair.matrix(name, "accuracy"),
         weak_confidence=confidence, clusters=graded.clusters,

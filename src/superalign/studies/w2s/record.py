@@ -15,6 +15,7 @@ from superalign.core.spec import Audit, Condition, Number, Record
 from superalign.core.steps import encode
 from superalign.core.study import machine, now, versions
 from superalign.studies.w2s import figures
+from superalign.studies.w2s.anatomy import anatomy, misfit
 from superalign.studies.w2s.outcome import Outcome, Pair
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class Graded:
 
     def _anatomy(self, name: str) -> dict[str, Number]:
         teacher = self.teachers.get(name, "weak")
-        found = measure.anatomy(
+        found = anatomy(
             self.pair.predictions(name), self.pair.predictions(teacher),
             self.pair.matrix(teacher, "accuracy"), self.pair.matrix(name, "accuracy"), clusters=self.clusters,
         )  # fmt: skip
@@ -199,7 +200,7 @@ class Graded:
         student = [o.transfer for o in self._outcomes(name)]
         known = [(s, w) for s, w in zip(student, labels, strict=True) if s is not None and w is not None]
         if known and not any(np.isnan(w).any() for _, w in known):
-            numbers["misfit"] = measure.misfit(np.stack([s for s, _ in known]), np.stack([w for _, w in known]))
+            numbers["misfit"] = misfit(np.stack([s for s, _ in known]), np.stack([w for _, w in known]))
         return numbers
 
     def _expansion(self) -> dict[str, Number]:

@@ -1,0 +1,135 @@
+"""Played games as a record keeps them: who said what, what the judge saw and believed, the verdict.
+
+An archive is the artifact `games/<condition>` of a record: transcripts can be read, shown and exported from it
+without any model.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from superalign.core.digest import digest
+from superalign.core.errors import StoreError
+from superalign.core.types import Cost, Item, Judgment, Seat, Verdict
+
+FORM = "superalign-games-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One call of a game. `choices` and `probs` where a decision was asked for; `saw` is then the last message shown."""
+
+    role: str
+    model: str
+    text: str = ""
+    choices: tuple[str, ...] = ()
+    probs: tuple[float, ...] = ()
+    score: float | None = None
+    failure: str | None = None
+    saw: str = ""
+    cost: Cost = field(default_factory=Cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A game that was played. `right` is the accuracy of its verdict, None where nobody graded it.
+
+    `honest` names the side that argued for the truth, known only after grading.
+    """
+
+    id: str
+    condition: str
+    item: str
+    seat: Seat
+    turns: tuple[Turn, ...]
+    verdict: Verdict
+    right: float | None = None
+    honest: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Games with the items that they are about, by id (with their sources)."""
+
+    items: Mapping[str, Item]
+    games: tuple[Played, ...]
+
+    def for_judges(self) -> Archive:
+        """What may be shown to people who are to judge: no verdict, no decision, no grade, no source."""
+        items = {k: replace(i, info={n: v for n, v in i.info.items() if n != "source"}) for k, i in self.items.items()}
+        bare = [
+            replace(
+                g,
+                turns=tuple(replace(t, score=None, saw="") for t in g.turns if not t.choices),
+                verdict=Verdict(None, abstained="not judged"),
+                right=None,
+                honest=None,
+            )
+            for g in self.games
+        ]
+        return Archive(items, tuple(bare))
+
+
+def played(
+    condition: str, item: Item, judgment: Judgment, models: Mapping[str, str], right: float | None, honest: int | None
+) -> Played:
+    """A judgment as a played game; `models` names who sat in each role."""
+    turns = tuple(
+        Turn(
+            ask.role,
+            models.get(ask.role) or models.get(ask.role.partition("/")[0], ""),
+            reply.text,
+            ask.choices,
+            reply.probs,
+            reply.score,
+            reply.failure,
+            ask.messages[-1].content if ask.choices and ask.messages else "",
+            reply.cost,
+        )
+        for ask, reply in judgment.calls
+    )
+    name = digest(condition, item.id, judgment.seat)[:12]
+    return Played(name, condition, item.id, judgment.seat, turns, judgment.verdict, right, honest)
+
+
+def pack(archive: Archive) -> bytes:
+    """An archive as bytes: JSON, compressed."""
+    body = {
+        "form": FORM,
+        "items": [asdict(i) for i in archive.items.values()],
+        "games": [asdict(g) for g in archive.games],
+    }
+    return zlib.compress(json.dumps(body).encode(), 1)
+
+
+def unpack(data: bytes) -> Archive:
+    """An archive from bytes. Raises StoreError for anything else."""
+    try:
+        body = json.loads(zlib.decompress(data))
+        if body["form"] != FORM:
+            raise StoreError(f"these games are in the form {body['form']!r}; this version reads {FORM}")
+        items = [Item(i["id"], i["prompt"], tuple(i["choices"]), i["info"]) for i in body["items"]]
+        return Archive({i.id: i for i in items}, tuple(_game(g) for g in body["games"]))
+    except (zlib.error, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"these are not recorded games: {type(error).__name__}: {error}") from error
+
+
+def _game(body: Mapping[str, Any]) -> Played:
+    turns = [
+        Turn(**{**t, "choices": tuple(t["choices"]), "probs": tuple(t["probs"]), "cost": Cost(**t["cost"])})
+        for t in body["turns"]
+    ]
+    seat = Seat(body["seat"]["seed"], tuple(body["seat"]["order"]), body["seat"]["assigned"])
+    verdict = Verdict(
+        **{**body["verdict"], "probs": tuple(body["verdict"]["probs"]), "ranking": tuple(body["verdict"]["ranking"])}
+    )
+    return Played(**{**body, "turns": tuple(turns), "seat": seat, "verdict": verdict})
+
+
+def select(archives: Mapping[str, Archive], name: str) -> Sequence[tuple[Archive, Played]]:
+    """The games whose id starts with `name`."""
+    return [(a, g) for a in archives.values() for g in a.games if g.id.startswith(name)]

@@ -1,0 +1,61 @@
+"""Games made of games: run several at once, or serve every ask of a game in another way.
+
+A wrapper is a protocol around a protocol (majority, hidden reasoning, swap, best-of-n); these two functions
+are all that it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import TypeVar
+
+from superalign.core.types import Ask, Moves, Reply, Verdict
+
+T = TypeVar("T")
+Steps = Generator[Sequence[Ask], Sequence[Reply], T]
+"""A part of a game: yields asks, is sent their replies, returns a value."""
+
+
+def together(parts: Sequence[Steps[T]]) -> Steps[list[T]]:
+    """Run parts side by side and return their values in order.
+
+    Each turn yields the asks of every part that is not finished, so parts of different lengths cost as many
+    turns as the longest.
+    """
+    values: dict[int, T] = {}
+    waiting: dict[int, Sequence[Ask]] = {}
+    for k, part in enumerate(parts):
+        try:
+            waiting[k] = next(part)
+        except StopIteration as end:
+            values[k] = end.value
+    while waiting:
+        replies = list((yield [ask for asks in waiting.values() for ask in asks]))
+        for k, asks in list(waiting.items()):
+            own, replies = replies[: len(asks)], replies[len(asks) :]
+            try:
+                waiting[k] = parts[k].send(own)
+            except StopIteration as end:
+                del waiting[k]
+                values[k] = end.value
+    return [values[k] for k in range(len(parts))]
+
+
+def intercept(moves: Moves, serve: Callable[[Ask], Steps[Reply]]) -> Moves:
+    """The same game, where `serve(ask)` takes the place of each ask: it may ask otherwise, or several times."""
+    try:
+        asks = next(moves)
+        while True:
+            replies: list[Reply] = yield from together([serve(ask) for ask in asks])
+            asks = moves.send(replies)
+    except StopIteration as end:
+        verdict: Verdict = end.value
+        return verdict
+    finally:
+        moves.close()
+
+
+def once(ask: Ask) -> Steps[Reply]:
+    """An ask as it is."""
+    replies = yield (ask,)
+    return replies[0]

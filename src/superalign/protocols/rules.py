@@ -1,0 +1,36 @@
+"""Rules: a protocol with what a study wants to know about it before it plays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from superalign.core.types import Item, Moves, Protocol, Seat
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A protocol. Plain functions `(item, seat) -> Moves` are protocols too; this adds three facts.
+
+    `one_sided`: somebody argues for `seat.assigned` alone, so a study plays the game once per choice.
+    `replays`: the order of the choices decides who moves first, so the other order is another game.
+    `template`: the digest of the prompt template, kept in the record.
+    """
+
+    play: Callable[[Item, Seat], Moves]
+    one_sided: bool = False
+    replays: bool = False
+    template: str = ""
+
+    def __call__(self, item: Item, seat: Seat) -> Moves:
+        return self.play(item, seat)
+
+    def wrapped(self, play: Callable[[Item, Seat], Moves]) -> Rules:
+        """The rules of a wrapper around this protocol."""
+        return replace(self, play=play)
+
+
+def rules(protocol: Protocol | Any) -> Rules:
+    """Any protocol as Rules."""
+    return protocol if isinstance(protocol, Rules) else Rules(protocol)
