@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from superalign.core.driver import Transcript, ask, oversee, play
 from superalign.core.errors import ModelError, ProtocolError
-from superalign.core.types import Ask, Item, Message, Moves, Pending, Reply, Seat, Verdict
+from superalign.core.transcript import key_of
+from superalign.core.types import Ask, Item, Message, Moves, Pending, Reply, Seat, Settings, Verdict
 from superalign.store import open_store
 
 ITEMS = [Item(f"i{k}", f"question {k}", ("no", "yes")) for k in range(50)]
@@ -113,7 +115,7 @@ def test_pending_games_are_parked_and_go_on_in_a_later_run(tmp_path: Path) -> No
         waiting = [j for j in first if j.verdict.abstained]
         assert len(waiting) == 25
         assert waiting[0].verdict.abstained == "waiting: a person"
-        parked = [e.body for e in store.read("run") if e.body["kind"] == "parked"]
+        parked = [e.body for e in store.read("run/person") if e.body["kind"] == "parked"]
         assert len(parked) == 25
         assert parked[0]["ask"]["role"] == "judge"
     with open_store(url) as store:
@@ -153,7 +155,7 @@ def test_what_arrived_before_a_crash_is_kept(tmp_path: Path, serial: bool) -> No
             play(
                 debate, {"debater": Recorder(crashes, serial), "judge": Recorder(echo)}, GAMES, Transcript(store, "run")
             )
-        assert sum(1 for e in store.read("run") if e.body["kind"] == "reply") == 30
+        assert sum(1 for e in store.read("run/recorder") if e.body["kind"] == "reply") == 30
         debater = Recorder(echo, serial)
         judgments = play(debate, {"debater": debater, "judge": Recorder(echo)}, GAMES, Transcript(store, "run"))
         assert sum(len(b) for b in debater.batches) == 200 - 30
@@ -169,7 +171,7 @@ def test_failures_are_noted_and_asked_again(tmp_path: Path) -> None:
         model = Recorder(lambda a: Reply(failure="429"))
         failed = play(judge_only, {"judge": model}, GAMES[:3], Transcript(store, "run"))
         assert [j.verdict.abstained for j in failed] == ["429"] * 3
-        assert [e.body["kind"] for e in store.read("run")] == ["failure"] * 3
+        assert [e.body["kind"] for e in store.read("run/recorder")] == ["failure"] * 3
         good = play(judge_only, {"judge": Recorder(lambda a: Reply("no"))}, GAMES[:3], Transcript(store, "run"))
         assert [j.verdict.answer for j in good] == [0, 0, 0]
 
@@ -212,17 +214,119 @@ def test_broken_protocols_are_named() -> None:
 def test_broken_models_are_named(serial: bool) -> None:
     class Half(Recorder):
         def answer(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Reply]]:
-            yield 0, Reply("only one")
+            if len(asks) > 1:
+                yield 0, Reply("only one")
 
     class Twice(Recorder):
         def answer(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Reply]]:
             yield 0, Reply("one")
             yield 0, Reply("again")
 
-    with pytest.raises(ModelError, match="answered 1 of 4 asks"):
+    with pytest.raises(ModelError, match="answered 1 of 4 asks" if serial else "answered 0 of 1 asks"):
         play(debate, {"debater": Half(echo, serial)}, GAMES[:2])
     with pytest.raises(ModelError, match="twice or out of range"):
         play(debate, {"debater": Twice(echo, serial)}, GAMES[:2])
+
+
+class Endpoint(Recorder):
+    """A model that counts how many asks it has in hand at once."""
+
+    def __init__(self, reply: Callable[[Ask], Reply | Pending], concurrency: int, name: str = "endpoint") -> None:
+        super().__init__(reply, serial=False, name=name)
+        self.concurrency = concurrency
+        self.at_once = self.most = 0
+
+    def answer(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Reply | Pending]]:
+        with self.lock:
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+        yield from super().answer(asks)
+        with self.lock:
+            self.at_once -= 1
+
+
+def test_endpoints_are_asked_one_by_one_by_as_many_threads_as_they_say() -> None:
+    gate = threading.Barrier(5, timeout=20)
+
+    def together(request: Ask) -> Reply:
+        gate.wait()  # passes only if five asks are in hand at once
+        return echo(request)
+
+    model = Endpoint(together, 5)
+    judgments = play(debate, {"debater": model, "judge": Recorder(echo)}, GAMES)
+    assert model.most == 5
+    assert {len(b) for b in model.batches} == {1}
+    assert judgments == play(debate, {"debater": Recorder(echo), "judge": Recorder(echo)}, GAMES)
+
+
+def test_calls_that_a_dead_run_had_sent_are_repeated_under_the_same_key_and_counted(tmp_path: Path) -> None:
+    with open_store(str(tmp_path / "s.sqlite")) as store:
+        dead = Transcript(store, "run")
+        requests = [Ask("judge", say(item.prompt), item.choices) for item in ITEMS[:6]]
+        model = Endpoint(echo, 4, "judge")
+        keys = [key_of("judge", r) for r in requests]
+        dead.sent(model, keys)
+        dead.record([(keys[k], model, requests[k], echo(requests[k])) for k in range(2)])
+
+        def judge_only(item: Item, seat: Seat) -> Moves:
+            reply = yield from ask("judge", say(item.prompt), item.choices)
+            return Verdict(None, abstained=reply.text)
+
+        alive = Transcript(store, "run")
+        play(judge_only, {"judge": model}, GAMES[:8], alive)
+        assert (alive.asked, alive.repeated) == (6, 4)
+        assert len(model.batches) == 6
+        again = Transcript(store, "run")
+        play(judge_only, {"judge": model}, GAMES[:8], again)
+        assert (again.asked, again.repeated) == (0, 0)
+
+
+def test_what_is_under_way_when_a_model_fails_is_waited_for_and_kept(tmp_path: Path) -> None:
+    started = threading.Barrier(4, timeout=20)
+
+    def judge(request: Ask) -> Reply:
+        started.wait()
+        if "question 0" in request.messages[0].content:
+            raise ModelError("the budget is spent")
+        return Reply("yes")
+
+    def judge_only(item: Item, seat: Seat) -> Moves:
+        yield from ask("judge", say(item.prompt), item.choices)
+        return Verdict(0)
+
+    with open_store(str(tmp_path / "s.sqlite")) as store:
+        with pytest.raises(ModelError, match="the budget is spent"):
+            play(judge_only, {"judge": Endpoint(judge, 4, "judge")}, GAMES[:4], Transcript(store, "run"))
+        assert sum(e.body["kind"] == "reply" for e in store.read("run/judge")) == 3
+
+
+def test_another_judge_reads_the_same_debates_without_a_word_from_the_debaters(tmp_path: Path) -> None:
+    with open_store(str(tmp_path / "s.sqlite")) as store:
+        debater = Recorder(echo, name="debater")
+        play(debate, {"debater": debater, "judge": Recorder(echo, name="first")}, GAMES, Transcript(store, "run"))
+        calls = len(debater.batches)
+        second = Recorder(echo, name="second")
+        play(debate, {"debater": debater, "judge": second}, GAMES, Transcript(store, "run"))
+        assert len(debater.batches) == calls
+        assert [len(b) for b in second.batches] == [50]
+
+
+def test_a_key_tells_apart_whatever_a_reply_may_depend_on() -> None:
+    item = Item("i", "q", ("no", "yes"), {"source": "s", "program": ("a", "b")})
+    one = Ask("judge", say("x"), ("no", "yes"), item)
+    others = [
+        replace(one, role="debater"),
+        replace(one, messages=say("y")),
+        replace(one, choices=("yes", "no")),
+        replace(one, item=None),
+        replace(one, item=replace(item, info={"source": "t"})),
+        replace(one, sample=1),
+        replace(one, settings=Settings(temperature=1.0)),
+        replace(one, settings=Settings(stop=("\n",))),
+    ]
+    keys = {key_of("m", a) for a in (one, *others)} | {key_of("n", one)}
+    assert len(keys) == len(others) + 2
+    assert key_of("m", one) == key_of("m", replace(one, item=replace(item, info=dict(reversed(item.info.items())))))
 
 
 def test_overseer_takes_items() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from superalign.core.digest import digest
 from superalign.core.driver import Transcript, oversee
 from superalign.core.errors import ModelError
 from superalign.core.steps import Steps
+from superalign.core.transcript import key_of
 from superalign.core.types import Ask, Cost, Item, Message, Reply, Settings
 from superalign.models.replay import Replay, event, replay
 from superalign.models.scripted import Scripted
@@ -32,21 +32,21 @@ def asks(texts: Sequence[str]) -> list[Ask]:
 def test_a_transcript_in_a_store_is_replayed_through_the_driver(tmp_path: Path) -> None:
     store = open_store(tmp_path / "store.sqlite")
     recorded = oversee(direct(), {"judge": judge()}, Transcript(store, "games"))(ITEMS)
-    again = replay("games", inputs=None, steps=Steps(store), choices=())
+    again = replay("games/judge-model", inputs=None, steps=Steps(store), choices=())
     replayed = oversee(direct(), {"judge": again})(ITEMS)
     assert replayed == recorded
-    assert again.name.startswith("replay:games:")
+    assert again.name.startswith("replay:games/judge-model:")
 
 
-def test_one_model_of_a_transcript_is_replayed(tmp_path: Path) -> None:
+def test_each_model_has_a_stream_of_its_own(tmp_path: Path) -> None:
     store = open_store(tmp_path / "store.sqlite")
     oversee(direct(), {"judge": judge("first")}, Transcript(store, "games"))(ITEMS)
     other = Scripted("second", lambda a: Reply("yes", (0.0, 1.0)))
     oversee(direct(), {"judge": other}, Transcript(store, "games"))(ITEMS)
-    second = replay("games", inputs=None, steps=Steps(store), choices=(), model="second")
+    second = replay("games/second", inputs=None, steps=Steps(store), choices=())
     assert [j.verdict.answer for j in oversee(direct(), {"judge": second})(ITEMS)] == [1, 1, 1, 1]
-    with pytest.raises(ModelError, match="'games' holds no recorded replies by 'third'"):
-        replay("games", inputs=None, steps=Steps(store), choices=(), model="third")
+    with pytest.raises(ModelError, match="'games/third' holds no recorded replies"):
+        replay("games/third", inputs=None, steps=Steps(store), choices=())
 
 
 def test_pairs_are_replayed_from_json_lines(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_pairs_are_replayed_from_json_lines(tmp_path: Path) -> None:
 
 def test_a_call_with_other_settings_is_another_call() -> None:
     (one,) = asks(["why?"])
-    model = Replay("again", {digest(one): Reply("because")})
+    model = Replay("again", {key_of("", one): Reply("because")})
     assert list(model.answer([one])) == [(0, Reply("because"))]
     warm = Ask(one.role, one.messages, one.choices, one.item, settings=Settings(temperature=1.0))
     with pytest.raises(
@@ -73,7 +73,9 @@ def test_a_call_with_other_settings_is_another_call() -> None:
 
 
 def test_what_cannot_be_replayed_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"replay needs a file or a stream; write replay:calls.jsonl or replay:NAME"):
+    with pytest.raises(
+        ModelError, match=r"replay needs a file or a stream; write replay:calls.jsonl or replay:PREFIX/MODEL"
+    ):
         replay("", inputs=None, steps=Steps(), choices=())
     with pytest.raises(ModelError, match="no file 'games' to replay, and no store is open"):
         replay("games", inputs=None, steps=Steps(), choices=())

@@ -3,7 +3,7 @@
 A protocol is a generator that yields the asks of one turn and is sent their replies; it does no I/O.
 The driver advances all games together. A serial (local) model gets one batch with every ask that is
 waiting for it, so thousands of debates cost a handful of forward passes; other models get asks as soon
-as they arise, and their games move on as replies come. A reply that is `Pending` parks its game: what
+as they arise, from as many threads as their `concurrency` says, and games move on as replies come. A reply that is `Pending` parks its game: what
 was said so far is in the transcript, and the next run goes on from there. Recorded replies are never
 asked for again, so replay is exact and a killed run resumes at the turn.
 """
@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from superalign.core.digest import digest
 from superalign.core.errors import ModelError, ProtocolError, nearest
-from superalign.core.ports import Model, Progress, Store, silent
+from superalign.core.ports import Model, Progress, silent
+from superalign.core.transcript import Arrival, key_of
+from superalign.core.transcript import Transcript as Transcript
 from superalign.core.types import (
     Ask,
-    Cost,
     Item,
     Judgment,
     Message,
@@ -34,6 +34,9 @@ from superalign.core.types import (
     Settings,
     Verdict,
 )
+
+WIDTH = 16
+"""Threads for a model that is not serial and does not say its `concurrency`."""
 
 Cast = Mapping[str, Model]
 """Which model plays which role. A panel is cast as `judge/1`, `judge/2`; `judge` serves all that are not named."""
@@ -51,59 +54,6 @@ def ask(
     """One ask as a step of a protocol: `reply = yield from ask("judge", messages, choices)`."""
     replies = yield (Ask(role, tuple(messages), tuple(choices), item, sample, settings or Settings()),)
     return replies[0]
-
-
-class Transcript:
-    """Replies by call, kept in a stream of the store (or in memory without one).
-
-    Failures are noted but not kept as answers: a later run asks again.
-    """
-
-    def __init__(self, store: Store | None = None, stream: str = "") -> None:
-        self._store, self._stream = store, stream
-        self._replies: dict[str, Reply] = {}
-        self._parked: set[str] = set()
-        for event in store.read(stream) if store is not None else ():
-            if event.body["kind"] == "reply":
-                self._replies[event.body["call"]] = _reply(event.body["reply"])
-            elif event.body["kind"] == "parked":
-                self._parked.add(event.body["call"])
-
-    @staticmethod
-    def call(model: Model, request: Ask) -> str:
-        """The key of a call: the model's name and the ask."""
-        return digest(model.name, request)
-
-    def find(self, call: str) -> Reply | None:
-        """The recorded reply of a call."""
-        return self._replies.get(call)
-
-    def record(self, arrived: Iterable[tuple[str, Model, Ask, Reply | Pending]]) -> None:
-        """Keep what arrived, in one append."""
-        events: list[dict[str, Any]] = []
-        for call, model, request, reply in arrived:
-            body = {"call": call, "model": model.name, "role": request.role}
-            if isinstance(reply, Pending):
-                if call not in self._parked:
-                    events.append({"kind": "parked", **body, "ask": asdict(request), "reason": reply.reason})
-                    self._parked.add(call)
-            elif reply.failure is not None:
-                events.append({"kind": "failure", **body, "failure": reply.failure})
-            else:
-                self._replies[call] = reply
-                events.append({"kind": "reply", **body, "reply": asdict(reply)})
-        if events and self._store is not None:
-            self._store.append(self._stream, events)
-
-
-def _reply(body: Mapping[str, Any]) -> Reply:
-    return Reply(
-        body["text"],
-        tuple(body["probs"]),
-        body["score"],
-        body["failure"],
-        Cost(**body["cost"]),
-    )
 
 
 @dataclass(slots=True)
@@ -157,8 +107,8 @@ class _Table:
         self.waiting: dict[str, list[tuple[_Game, int]]] = {}  # by call: every game that wants this reply
         self.queued: dict[int, dict[str, Ask]] = {}  # by model: calls not yet sent
         self.models = {id(m): m for m in cast.values()}
-        self.flying = 0
-        self.arrivals: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.arrivals: queue.SimpleQueue[_Landed] = queue.SimpleQueue()
+        self.lanes = {k: _Lane(m, self.arrivals) for k, m in self.models.items() if not m.serial}
         self.finished = 0
 
     def run(self, progress: Progress) -> list[Judgment]:
@@ -168,6 +118,8 @@ class _Table:
             while self._step():
                 progress("games", self.finished, len(self.games))
         finally:
+            for lane in self.lanes.values():
+                lane.close()
             for game in self.games:
                 game.moves.close()
         progress("games", self.finished, len(self.games))
@@ -175,12 +127,13 @@ class _Table:
 
     def _step(self) -> bool:
         """Send what may be sent, take in what has arrived; False when nothing is left to wait for."""
-        for key in [k for k, calls in self.queued.items() if calls and not self.models[k].serial]:
-            self._launch(self.models[key], self.queued.pop(key))
-        if self.flying and (not self._serial_queue() or not self.arrivals.empty()):
+        for key, lane in self.lanes.items():
+            if self.queued.get(key) and lane.free:
+                self._launch(lane, self.queued[key])
+        serial = self._serial_queue()
+        if any(lane.flying for lane in self.lanes.values()) and (not serial or not self.arrivals.empty()):
             self._take(self.arrivals.get())
             return True
-        serial = self._serial_queue()
         if serial:
             # the longest queue first: the others grow meanwhile, so batches stay large
             key = max(serial, key=lambda k: (len(self.queued[k]), self.models[k].name))
@@ -192,7 +145,7 @@ class _Table:
         return [k for k, calls in self.queued.items() if calls and self.models[k].serial]
 
     def _batch(self, model: Model, calls: dict[str, Ask]) -> None:
-        arrived: list[tuple[str, Model, Ask, Reply | Pending]] = []
+        arrived: list[Arrival] = []
         keys, asks = list(calls), list(calls.values())
         try:
             for index, reply in _each_once(model, asks):
@@ -202,38 +155,34 @@ class _Table:
         for call, _, _, reply in arrived:
             self._deliver(call, reply)
 
-    def _launch(self, model: Model, calls: dict[str, Ask]) -> None:
-        keys, asks = list(calls), list(calls.values())
+    def _launch(self, lane: _Lane, calls: dict[str, Ask]) -> None:
+        """Hand over as many asks as the model has hands free; the rest stays queued."""
+        free = [(call, calls.pop(call)) for call in list(calls)[: lane.free]]
+        self.transcript.sent(lane.model, [call for call, _ in free])
+        lane.start(free)
 
-        def work() -> None:
-            try:
-                for index, reply in _each_once(model, asks):
-                    self.arrivals.put((keys[index], model, asks[index], reply))
-            except BaseException as error:  # handed to the main thread, which raises it
-                self.arrivals.put(error)
-            self.arrivals.put(None)
+    def _take(self, first: _Landed) -> None:
+        """Take in everything that is there, record it in one append, then let the games move.
 
-        self.flying += 1
-        threading.Thread(target=work, daemon=True, name=f"asks to {model.name}").start()
-
-    def _take(self, first: Any) -> None:
-        """Take in everything that is there, record it in one append, then let the games move."""
-        arrived, error, item = [], None, first
-        while True:
-            if item is None:
-                self.flying -= 1
-            elif isinstance(item, BaseException):
-                error = error or item
-            else:
-                arrived.append(item)
-            if self.arrivals.empty():
-                break
-            item = self.arrivals.get()
-        self.transcript.record(arrived)
+        After an error nothing more is sent, and what is still under way is waited for and kept: it was paid for.
+        """
+        landed = [first]
+        while not self.arrivals.empty():
+            landed.append(self.arrivals.get())
+        error = self._keep(landed)
         if error is not None:
+            while any(lane.flying for lane in self.lanes.values()):
+                self._keep([self.arrivals.get()])
             raise error
-        for call, _, _, reply in arrived:
-            self._deliver(call, reply)
+        for item in landed:
+            for reply in item.replies:
+                self._deliver(item.call, reply)
+
+    def _keep(self, landed: Sequence[_Landed]) -> BaseException | None:
+        for item in landed:
+            item.lane.flying -= 1
+        self.transcript.record([(i.call, i.lane.model, i.ask, r) for i in landed for r in i.replies])
+        return next((i.error for i in landed if i.error is not None), None)
 
     def _deliver(self, call: str, reply: Reply | Pending) -> None:
         for game, place in self.waiting.pop(call):
@@ -267,8 +216,8 @@ class _Table:
 
     def _find_or_queue(self, game: _Game, place: int, request: Ask) -> Reply | None:
         model = self._cast(request.role)
-        call = self.transcript.call(model, request)
-        reply = self.transcript.find(call)
+        call = key_of(model.name, request)
+        reply = self.transcript.find(model, call)
         if reply is None:
             if call not in self.waiting:  # the same request from two games is one call
                 self.queued.setdefault(id(model), {})[call] = request
@@ -280,6 +229,53 @@ class _Table:
         if model is None:
             raise ModelError(f"no model is cast as {role!r}; {nearest(role, self.cast)}")
         return model
+
+
+@dataclass(slots=True)
+class _Landed:
+    """What came of one ask: its reply, or the error that the model raised."""
+
+    lane: _Lane
+    call: str
+    ask: Ask
+    replies: tuple[Reply | Pending, ...] = ()
+    error: BaseException | None = None
+
+
+class _Lane:
+    """The threads that ask one model which is not serial, one ask each."""
+
+    def __init__(self, model: Model, arrivals: queue.SimpleQueue[_Landed]) -> None:
+        self.model, self.arrivals = model, arrivals
+        self.width = max(1, int(getattr(model, "concurrency", WIDTH)))
+        self.flying = 0
+        self._asks: queue.SimpleQueue[tuple[str, Ask] | None] = queue.SimpleQueue()
+        self._threads = 0
+
+    @property
+    def free(self) -> int:
+        return self.width - self.flying
+
+    def start(self, calls: Sequence[tuple[str, Ask]]) -> None:
+        self.flying += len(calls)
+        for call in calls:
+            self._asks.put(call)
+        while self._threads < min(self.width, self.flying):
+            self._threads += 1
+            threading.Thread(target=self._work, daemon=True, name=f"asks to {self.model.name}").start()
+
+    def close(self) -> None:
+        for _ in range(self._threads):
+            self._asks.put(None)
+
+    def _work(self) -> None:
+        while (call := self._asks.get()) is not None:
+            landed = _Landed(self, *call)
+            try:
+                landed.replies = tuple(reply for _, reply in _each_once(self.model, (landed.ask,)))
+            except BaseException as error:  # handed to the main thread, which raises it
+                landed.error = error
+            self.arrivals.put(landed)
 
 
 def _each_once(model: Model, asks: Sequence[Ask]) -> Generator[tuple[int, Reply | Pending], None, None]:

@@ -59,12 +59,12 @@ class Archive:
     games: tuple[Played, ...]
 
     def for_judges(self) -> Archive:
-        """What may be shown to people who are to judge: no verdict, no decision, no grade, no source."""
+        """What may be shown to people who are to judge: no verdict, no decision, no grade, no source, no players' names."""
         items = {k: replace(i, info={n: v for n, v in i.info.items() if n != "source"}) for k, i in self.items.items()}
         bare = [
             replace(
                 g,
-                turns=tuple(replace(t, score=None, saw="") for t in g.turns if not t.choices),
+                turns=tuple(replace(t, model="", score=None, saw="") for t in g.turns if not t.choices),
                 verdict=Verdict(None, abstained="not judged"),
                 right=None,
                 honest=None,
@@ -97,12 +97,14 @@ def played(
 
 
 def pack(archive: Archive) -> bytes:
-    """An archive as bytes: JSON, compressed."""
-    body = {
-        "form": FORM,
-        "items": [asdict(i) for i in archive.items.values()],
-        "games": [asdict(g) for g in archive.games],
-    }
+    """An archive as bytes: JSON, compressed. A source that several items share is kept once."""
+    sources: dict[str, int] = {}
+    items = []
+    for item in archive.items.values():
+        info = dict(item.info)
+        place = sources.setdefault(info.pop("source"), len(sources)) if isinstance(info.get("source"), str) else None
+        items.append({"id": item.id, "prompt": item.prompt, "choices": item.choices, "info": info, "source": place})
+    body = {"form": FORM, "sources": list(sources), "items": items, "games": [asdict(g) for g in archive.games]}
     return zlib.compress(json.dumps(body).encode(), 1)
 
 
@@ -112,10 +114,15 @@ def unpack(data: bytes) -> Archive:
         body = json.loads(zlib.decompress(data))
         if body["form"] != FORM:
             raise StoreError(f"these games are in the form {body['form']!r}; this version reads {FORM}")
-        items = [Item(i["id"], i["prompt"], tuple(i["choices"]), i["info"]) for i in body["items"]]
+        items = [_item(i, body["sources"]) for i in body["items"]]
         return Archive({i.id: i for i in items}, tuple(_game(g) for g in body["games"]))
-    except (zlib.error, ValueError, KeyError, TypeError) as error:
+    except (zlib.error, ValueError, KeyError, IndexError, TypeError) as error:
         raise StoreError(f"these are not recorded games: {type(error).__name__}: {error}") from error
+
+
+def _item(body: Mapping[str, Any], sources: Sequence[str]) -> Item:
+    source = {} if body["source"] is None else {"source": sources[body["source"]]}
+    return Item(body["id"], body["prompt"], tuple(body["choices"]), {**body["info"], **source})
 
 
 def _game(body: Mapping[str, Any]) -> Played:
@@ -131,5 +138,6 @@ def _game(body: Mapping[str, Any]) -> Played:
 
 
 def select(archives: Mapping[str, Archive], name: str) -> Sequence[tuple[Archive, Played]]:
-    """The games whose id starts with `name`."""
-    return [(a, g) for a in archives.values() for g in a.games if g.id.startswith(name)]
+    """The games with the id `name`; where there is none, those whose id starts with it."""
+    games = [(a, g) for a in archives.values() for g in a.games if g.id.startswith(name)]
+    return [(a, g) for a, g in games if g.id == name] or games
