@@ -21,7 +21,7 @@ from typing import Any
 
 from superalign.core.errors import PluginError, nearest
 
-KINDS = ("tasks", "models", "protocols", "losses", "labels", "wrappers", "studies")
+KINDS = ("tasks", "games", "models", "protocols", "wrapped", "losses", "labels", "wrappers", "studies")
 
 _OPTION = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.DOTALL)
 _PATH = re.compile(r"[^\s+:,=>]+\.py(?=:)")
@@ -93,7 +93,7 @@ def find(kind: str, name: str) -> Any:
         return _from_file(Path(match[1]), match[2])
     declared = _declared(kind)
     if name not in declared:
-        what = kind.removesuffix("s") if kind != "losses" else "loss"
+        what = {"losses": "loss", "wrapped": "protocol wrapper"}.get(kind, kind.removesuffix("s"))
         raise PluginError(f"no {what} is named {name!r}; {nearest(name, declared)} (or ./file.py:name)")
     try:
         return declared[name].load()

@@ -7,8 +7,10 @@ are all that it needs.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
+from superalign.core.random import derive
 from superalign.core.types import Ask, Moves, Reply, Verdict
 
 T = TypeVar("T")
@@ -59,3 +61,9 @@ def once(ask: Ask) -> Steps[Reply]:
     """An ask as it is."""
     replies = yield (ask,)
     return replies[0]
+
+
+def draws(ask: Ask, n: int, temperature: float) -> list[Ask]:
+    """The same request n times, to be sampled at this temperature. Games of different seeds draw different samples."""
+    warm = replace(ask, settings=replace(ask.settings, temperature=temperature))
+    return [warm if k == 0 else replace(warm, sample=derive(ask.sample, "draw", k)) for k in range(n)]

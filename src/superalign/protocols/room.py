@@ -18,14 +18,24 @@ from superalign.core.types import Item, Seat
 PRIVATE = ("source",)
 """What of `Item.info` a judge does not see."""
 
+JUDGES = frozenset({"judge", "verifier", "overseer", "cross-examiner", "preference", "referee", "trusted"})
+"""Roles on the judge's side; all others are the agent's."""
+
+
+def judging(role: str) -> bool:
+    """Whether a role (`judge/2` as `judge`) is on the judge's side."""
+    return role.partition("/")[0] in JUDGES
+
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What a speaker said, as others hear it. `side` is the choice it argues for in the item's own order."""
+    """What a speaker said, as others hear it, in round `turn`. `side` is the choice it argues for in the item's own
+    order, None for whoever takes no side."""
 
     speaker: str
-    side: int
+    side: int | None
     text: str
+    turn: int = 0
 
 
 def letter(place: int) -> str:
@@ -71,20 +81,22 @@ def source_of(item: Item) -> str:
     return str(item.info.get("source", ""))
 
 
-_LABEL = re.compile(r"\b(Debater|Consultant|Speaker|Answer|Choice|Option) ([A-Z])\b|\(([A-Z])\)")
+_QUOTED = r"<(verified|near|unverified)>.*?</\1>"
+_NAMED = r"\b(?i:debater|consultant|speaker|answer|choice|option)(?i:'?s)? [*_(\"']*[A-Z]\b(?:(?:,? (?:and|or) |, |/)[A-Z]\b)*"
+_LABEL = re.compile(rf"{_QUOTED}|{_NAMED}|\([A-Z]\)", re.DOTALL)
 
 
 def relabelled(text: str, order: Sequence[int]) -> str:
     """A speech made under the item's own order, as it reads when choices are shown in `order`.
 
-    `Debater A`, `Answer B`, `(A)` change; nothing else does. Only for speeches made at the same time or alone:
-    what was said in turn cannot be shown as if the other had begun.
+    `Debater A`, `answers A and B`, `(A)` change, nothing else does, and nothing inside quotes. Only for speeches made at
+    the same time or alone: what was said in turn cannot be shown as if the other had begun.
     """
     place = {chr(65 + side): letter(k) for k, side in enumerate(order)}
 
     def renamed(match: re.Match[str]) -> str:
-        if match[3]:
-            return f"({place.get(match[3], match[3])})"
-        return f"{match[1]} {place.get(match[2], match[2])}"
+        if match[1]:
+            return match[0]
+        return re.sub(r"\b[A-Z]\b", lambda m: place.get(m[0], m[0]), match[0])
 
     return _LABEL.sub(renamed, text)

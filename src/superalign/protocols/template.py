@@ -3,7 +3,8 @@
 == judge ==
 Text with {fields} in braces.
 
-Other braces are left alone; what fills a field is never read for fields again.
+Other braces are left alone; what fills a field is never read for fields again. A line that is nothing but a field
+filled with nothing goes, with the blank lines after it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superalign.core.digest import digest
-from superalign.core.errors import SpecError, nearest
+from superalign.core.errors import ProtocolError, SpecError, nearest
 
 FOLDER = Path(__file__).parent / "templates"
 
@@ -31,8 +32,14 @@ class Template:
     digest: str = field(default="")
 
     def fill(self, section: str, **fields: str) -> str:
-        """A section with its fields filled in one pass."""
-        return _FIELD.sub(lambda m: fields.get(m[1], m[0]), self.sections[section])
+        """A section with its fields filled in one pass. Raises ProtocolError where a field is given nothing to fill it."""
+        body = self.sections[section]
+        for name in _FIELD.findall(body):
+            if name not in fields:
+                raise ProtocolError(f"template {self.name}, section {section}: nothing fills {{{name}}}")
+            if not fields[name]:
+                body = re.sub(rf"^\{{{name}\}}\n+", "", body, flags=re.MULTILINE)
+        return _FIELD.sub(lambda m: fields[m[1]], body)
 
 
 def template(name: str, path: str, sections: Mapping[str, Sequence[str]]) -> Template:

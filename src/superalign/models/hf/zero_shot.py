@@ -61,10 +61,6 @@ def continuation_log_probs(network: Any, tokenizer: Any, limit: int, pairs: Sequ
     Long prompts lose their beginning, never the choice. The choice's tokens are those after the longest
     common start of the two token lists, because a tokenizer may join across the border.
     """
-    import torch
-
-    from superalign.models.hf.batches import budget_of, by_budget, collate
-    from superalign.models.hf.memory import spared
 
     def ids(texts: Sequence[str]) -> list[list[int]]:
         found: list[list[int]] = tokenizer(list(texts), padding=False, return_attention_mask=False)["input_ids"]
@@ -82,6 +78,16 @@ def continuation_log_probs(network: Any, tokenizer: Any, limit: int, pairs: Sequ
         cut = max(0, len(whole) - limit)
         rows.append(np.asarray(whole[cut:], np.int64))
         starts.append(max(shared - cut, 1))  # the first token has nothing before it
+    return summed_log_probs(network, rows, starts)
+
+
+def summed_log_probs(network: Any, rows: Sequence[Ints], starts: Sequence[int]) -> Floats:
+    """The log-probability of each row's tokens from its start on, given those before, (n,) float64, in nats."""
+    import torch
+
+    from superalign.models.hf.batches import budget_of, by_budget, collate
+    from superalign.models.hf.memory import spared
+
     lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
     sums = np.zeros(len(rows))
     device = next(network.parameters()).device

@@ -1,0 +1,229 @@
+"""A small pre-norm transformer with learned positions (GPT-2, Radford et al. 2019), in plain torch.
+
+At two layers of width 64 most of a step is overhead, not arithmetic: one fused projection for queries, keys and
+values, logits only where they are read, one cache tensor per layer while generating. A model is saved under GPT-2's
+names, so `transformers` loads it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from superalign.core.digest import digest
+from superalign.core.errors import ModelError
+from superalign.models.policy import Rows, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`vocabulary` tokens, `width` of the residual stream, `context` positions."""
+
+    vocabulary: int
+    layers: int = 2
+    width: int = 64
+    heads: int = 4
+    context: int = 32
+
+
+class Block(nn.Module):
+    """Attention and MLP, each after a norm."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        d = shape.width
+        self.heads = shape.heads
+        self.ln_1, self.ln_2 = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.qkv, self.out = nn.Linear(d, 3 * d), nn.Linear(d, d)
+        self.up, self.down = nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
+
+    def forward(self, x: Tensor, bias: Tensor | None, cache: Tensor | None, at: int) -> Tensor:
+        """x (B, T, d); `bias` (B, 1, T, S) is added to the scores, None where plain causal attention does; `cache`
+        (2, B, H, S, d / H) holds keys and values up to position `at`."""
+        b, t, d = x.shape
+        q, k, v = self.qkv(self.ln_1(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        if cache is not None:
+            cache[0, :, :, at : at + t], cache[1, :, :, at : at + t] = k, v
+            k, v = cache[0, :, :, : at + t], cache[1, :, :, : at + t]
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=bias is None and t > 1)
+        x = x + self.out(mixed.transpose(1, 2).reshape(b, t, d))
+        hidden: Tensor = x + self.down(functional.gelu(self.up(self.ln_2(x)), approximate="tanh"))
+        return hidden
+
+
+class Network(nn.Module):
+    """Tokens (B, T) to hidden states (B, T, d); logits are `hidden @ embedding'`."""
+
+    def __init__(self, shape: Shape, seed: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.wte, self.wpe = nn.Embedding(shape.vocabulary, shape.width), nn.Embedding(shape.context, shape.width)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.ln_f = nn.LayerNorm(shape.width)
+        draws = torch.Generator().manual_seed(seed % 2**63)
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:
+                scale = 0.02 / (2 * shape.layers) ** 0.5 if name.endswith(("out.weight", "down.weight")) else 0.02
+                weight.data.normal_(0, scale, generator=draws)
+            elif name.endswith("bias"):
+                weight.data.zero_()
+
+    def forward(
+        self, tokens: Tensor, places: Tensor, bias: Tensor | None, caches: Sequence[Tensor] | None = None, at: int = 0
+    ) -> Tensor:
+        x = self.wte(tokens) + self.wpe(places)
+        for k, block in enumerate(self.blocks):
+            x = block(x, bias, None if caches is None else caches[k], at)
+        hidden: Tensor = self.ln_f(x)
+        return hidden
+
+
+class GPT:
+    """A Policy over the native transformer. `words` are the tokens' texts, joined by spaces; `pad` and `eos` are ids.
+
+    Raises ModelError for equal pad and EOS ids, and for rows longer than the context.
+    """
+
+    def __init__(self, shape: Shape, words: Sequence[str], *, pad: int = 0, eos: int = 1, seed: int = 0) -> None:
+        if pad == eos:
+            raise ModelError(f"pad and EOS are both {pad}; they must differ, else EOS is masked out and nothing stops")
+        if len(words) != shape.vocabulary:
+            raise ModelError(f"{len(words)} words for a vocabulary of {shape.vocabulary}")
+        self.network, self.words = Network(shape, seed), tuple(words)
+        self.pad, self.eos, self.vocabulary = pad, eos, shape.vocabulary
+        self._ids = {word: k for k, word in enumerate(words)}
+        self.identity = {"native": 1, **asdict(shape), "words": digest(list(words))[:16], "seed": seed}
+        self.name = f"gpt:{digest(self.identity)[:8]}"
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        unknown = next((w for text in texts for w in text.split() if w not in self._ids), None)
+        if unknown is not None:
+            raise ModelError(f"{unknown!r} is not one of the {self.vocabulary} words of {self.name}")
+        return [[self._ids[word] for word in text.split()] for text in texts]
+
+    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        return [" ".join(self.words[t] for t in row if t not in (self.pad, self.eos)) for row in rows]
+
+    def logits(self, rows: Rows) -> Tensor:
+        hidden = self.hidden(rows)[:, :-1]
+        return hidden @ self.network.wte.weight.T
+
+    def hidden(self, rows: Rows) -> Tensor:
+        return self._states(rows)[:, rows.start - 1 :]
+
+    def _states(self, rows: Rows) -> Tensor:
+        length = rows.tokens.shape[1]
+        if length > self.network.shape.context:
+            raise ModelError(f"rows of {length} tokens exceed the context of {self.network.shape.context}")
+        places, bias = _places(rows.mask, rows.start)
+        states: Tensor = self.network(rows.tokens, places, bias)
+        return states
+
+    @torch.no_grad()
+    def generate(self, prompts: Rows, sampling: Sampling, generator: torch.Generator) -> Rows:
+        shape, (b, p) = self.network.shape, prompts.tokens.shape
+        if p + sampling.tokens > shape.context:
+            raise ModelError(f"{p} + {sampling.tokens} tokens exceed the context of {shape.context}")
+        total = p + sampling.tokens
+        caches = [torch.zeros(2, b, shape.heads, total, shape.width // shape.heads) for _ in range(shape.layers)]
+        tokens = torch.full((b, total), self.pad)
+        tokens[:, :p] = prompts.tokens
+        mask = torch.zeros(b, total, dtype=torch.bool)
+        mask[:, :p] = prompts.mask
+        padded = not bool(prompts.mask.all())
+        places, bias = _places(prompts.mask, p)
+        hidden = self.network(prompts.tokens, places, bias, caches)[:, -1]
+        place, alive = places[:, -1:], torch.ones(b, dtype=torch.bool)
+        for step in range(sampling.tokens):
+            drawn = draw(hidden @ self.network.wte.weight.T, sampling, step, self.eos, generator)
+            tokens[:, p + step] = torch.where(alive, drawn, self.pad)
+            mask[:, p + step] = alive
+            alive = alive & (drawn != self.eos)
+            if step + 1 == sampling.tokens or not alive.any():
+                break
+            place = place + 1
+            seen = _bias(mask[:, None, : p + step + 1]) if padded else None
+            hidden = self.network(tokens[:, p + step : p + step + 1], place, seen, caches, p + step)[:, -1]
+        return Rows(tokens, mask, p)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return self.network.parameters()
+
+    def copy(self) -> GPT:
+        return copy.deepcopy(self)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {k: v.detach().numpy().copy() for k, v in self.network.state_dict().items()}
+
+    def load(self, state: Mapping[str, np.ndarray]) -> None:
+        self.network.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+
+    def save(self, folder: Path) -> None:
+        """GPT-2's names and layout, with the words in `vocab.json`."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        shape = self.network.shape
+        config: dict[str, Any] = {
+            "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": shape.vocabulary,
+            "n_positions": shape.context, "n_embd": shape.width, "n_layer": shape.layers, "n_head": shape.heads,
+            "activation_function": "gelu_new", "bos_token_id": self.eos, "eos_token_id": self.eos,
+            "pad_token_id": self.pad, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+        }  # fmt: skip
+        (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+        (folder / "vocab.json").write_text(json.dumps(self._ids, ensure_ascii=False), encoding="utf-8")
+        save_file(_as_gpt2(self.network.state_dict()), folder / "model.safetensors", {"format": "pt"})
+
+
+def draw(logits: Tensor, sampling: Sampling, step: int, eos: int, generator: torch.Generator) -> Tensor:
+    """One token per row, (B,), from logits (B, V)."""
+    if step < sampling.least:
+        logits = logits.index_fill(1, torch.tensor([eos]), -torch.inf)
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    p = torch.softmax(logits / sampling.temperature, -1)
+    return torch.multinomial(p, 1, generator=generator)[:, 0]
+
+
+def _places(mask: Tensor, start: int) -> tuple[Tensor, Tensor | None]:
+    """Positions counted from the first real token, and the attention bias; None where nothing is padded on the left
+    (padding on the right is never seen by what comes before it)."""
+    length = mask.shape[1]
+    if bool(mask[:, :start].all()):
+        return torch.arange(length).expand(len(mask), -1), None
+    places = (mask.long().cumsum(1) - 1).clamp(min=0)
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    visible = causal & mask[:, None, :]
+    return places, _bias(visible | torch.eye(length, dtype=torch.bool))
+
+
+def _bias(visible: Tensor) -> Tensor:
+    """(B, T, S) bool as an additive bias (B, 1, T, S)."""
+    return torch.zeros(visible.shape).masked_fill(~visible, -torch.inf)[:, None]
+
+
+_NAMES = {
+    "qkv": "attn.c_attn", "out": "attn.c_proj", "up": "mlp.c_fc", "down": "mlp.c_proj", "ln_1": "ln_1", "ln_2": "ln_2",
+}  # fmt: skip
+
+
+def _as_gpt2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """GPT-2 keeps its linear weights transposed."""
+    found = {}
+    for name, value in state.items():
+        parts = name.split(".")
+        if parts[0] != "blocks":
+            found[f"transformer.{name}"] = value.contiguous()
+            continue
+        turned = value.T if value.dim() == 2 else value
+        found[f"transformer.h.{parts[1]}.{_NAMES[parts[2]]}.{parts[3]}"] = turned.contiguous()
+    return found
