@@ -33,7 +33,9 @@ def speak(ask: Ask) -> Reply:
     return Reply(f"[{ask.role} {turn[1] if turn else 0}] (A) <quote>it was red</quote>")
 
 
-def game(protocol: Protocol, script: Callable[[Ask], Reply] = speak, item: Item = ITEM, seat: Seat | None = None) -> Judgment:
+def game(
+    protocol: Protocol, script: Callable[[Ask], Reply] = speak, item: Item = ITEM, seat: Seat | None = None
+) -> Judgment:
     cast = {role: Scripted("all", script) for role in ROLES}
     first = item.choices[0] if rules(protocol).one_sided else None
     return play(protocol, cast, [(item, seat or Seat(assigned=first))])[0]
@@ -74,7 +76,10 @@ def test_in_turn_whose_answer_is_shown_first_begins(order: tuple[int, int]) -> N
 
 def test_the_other_order_of_a_simultaneous_debate_is_the_same_debate_relabelled() -> None:
     """T4: both presentations share every speech; the judge sees all labels changed, and nothing else."""
-    said = {"debater/a": "Debater B errs, so (A): <quote>it was red</quote>.", "debater/b": "Answer B. Debaters A and B agree."}
+    said = {
+        "debater/a": "Debater B errs, so (A): <quote>it was red</quote>.",
+        "debater/b": "Answer B. Debaters A and B agree.",
+    }
 
     def script(ask: Ask) -> Reply:
         return speak(ask) if ask.choices else Reply(said[ask.role])
@@ -104,7 +109,9 @@ def test_a_sequential_debate_is_never_relabelled() -> None:
 
 def test_a_consultant_is_alone_and_two_do_not_hear_each_other() -> None:
     single = game(consultancy(rounds=3), seat=Seat(assigned="a cat", order=(1, 0)))
-    assert [heard(p) for p in prompts(single, "consultant")] == [[f"consultant {r}" for r in range(1, k)] for k in (1, 2, 3)]
+    assert [heard(p) for p in prompts(single, "consultant")] == [
+        [f"consultant {r}" for r in range(1, k)] for k in (1, 2, 3)
+    ]
     assert "You are Consultant and argue for (B) a cat." in prompts(single, "consultant")[0]
     assert {by for by, _, _ in SPEECHES.findall(prompts(single, "judge")[0])} == {"Consultant"}
     double = game(consultancy(rounds=2, kind="double"), seat=Seat(order=(1, 0)))
@@ -144,7 +151,10 @@ def test_the_judge_takes_part() -> None:
     judgment = examined([0.1, 0.9], rounds=5)
     roles = [a.role.partition("/")[0] for a, _ in judgment.calls]
     believed = [a for a, _ in judgment.calls if a.role == "judge" and a.choices == ("a cat", "a dog")]
-    assert roles == [*["debater", "debater", "judge", "judge", "cross-examiner"], *["debater", "debater", "judge", "judge"]]
+    assert roles == [
+        *["debater", "debater", "judge", "judge", "cross-examiner"],
+        *["debater", "debater", "judge", "judge"],
+    ]
     assert len(believed) == 2
     second = prompts(judgment, "debater/a")[1]
     assert '<speech by="Judge" round="1">\nDebater B, was it (A)? &lt;verified>x&lt;/verified>\n</speech>' in second
@@ -184,7 +194,9 @@ def test_speakers_see_the_source_and_the_judge_what_was_found_in_it() -> None:
         assert judge.count(f"<{mark}>it was blue</{mark}>") == 2
         assert SOURCE not in judge
         assert SOURCE in prompts(judgment, "debater/a")[0]
-        assert judgment.calls[0][0].item == Item("i", ITEM.prompt, ITEM.choices, {**ITEM.info, "assigned": "a dog", "limit": 1800})
+        assert judgment.calls[0][0].item == Item(
+            "i", ITEM.prompt, ITEM.choices, {**ITEM.info, "assigned": "a dog", "limit": 1800}
+        )
         assert judgment.calls[-1][0].item == Item("i", ITEM.prompt, ITEM.choices)
 
 
@@ -267,7 +279,10 @@ def test_the_rival_of_an_open_debate_takes_the_second_by_probability() -> None:
         (lambda: debate(kind="interactive", min_rounds=0), "min_rounds is 1 to rounds=2, got min_rounds=0"),
         (lambda: propaganda(quotes="never"), "quotes are checked or trusted, got quotes=never"),
         (lambda: open_role(protocol="direct"), "open has no protocol 'direct'; there is: consultancy, debate"),
-        (lambda: open_role(protocol="consultancy", kind="double"), "one answer is argued for; kind is single or interactive"),
+        (
+            lambda: open_role(protocol="consultancy", kind="double"),
+            "one answer is argued for; kind is single or interactive",
+        ),
     ],
 )
 def test_wrong_options_are_named(make: Callable[[], object], message: str) -> None:
@@ -286,7 +301,7 @@ def test_many_debates_are_a_handful_of_batches() -> None:
 
     model = Counting("all", speak)
     games = [(Item(f"i{k}", f"What sat at {k}?", ITEM.choices, ITEM.info), Seat()) for k in range(1000)]
-    judgments = play(debate(), {role: model for role in ROLES}, games)
+    judgments = play(debate(), dict.fromkeys(ROLES, model), games)
     assert sizes == [2000, 2000, 1000]
     assert all(j.verdict.probs == (0.5, 0.5) for j in judgments)
 
@@ -300,8 +315,8 @@ def test_seeds_are_other_games() -> None:
 
 def test_prompts_begin_with_what_is_the_same_for_all_items() -> None:
     for role in ("debater/a", "judge"):
-        one, two = (prompts(game(debate(), item=item), role)[0] for item in (ITEM, FOUR))
+        one, two = (prompts(game(debate(), item=item), role)[-1] for item in (ITEM, FOUR))
         shared = one.index("Question:")
         assert one[:shared] == two[:shared]
         assert one.index("Answers:") > one.index("Question:")
-        assert one.index("The debate") > one.index("Answers:")
+        assert one.index("<speech by") > one.index("Answers:")

@@ -78,7 +78,7 @@ def test_kinds() -> None:
 
 
 def test_a_span_points_at_the_source() -> None:
-    found = check('don\'t know," said the captain - he', SOURCE)
+    found = check("don't know,\" said the captain - he", SOURCE)
     assert SOURCE[found.start : found.end] == "don’t know,” said the cap\u00adtain — he"
     found = check("Nobody saw the captain ... was over before", "Nobody saw the captain. It was over before noon.")
     assert found.parts == ((0, 22), (27, 42))

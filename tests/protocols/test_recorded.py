@@ -68,7 +68,7 @@ def test_one_sided_and_simultaneous_speeches_are_shown_in_either_order() -> None
 
 
 def test_what_was_said_in_turn_keeps_its_order() -> None:
-    with pytest.raises(ProtocolError, match="'x' was debated in turn.*play it in its own order"):
+    with pytest.raises(ProtocolError, match=r"'x' was debated in turn.*play it in its own order"):
         asked(True, Seat(order=(1, 0)), held("x", alone=False))
     assert len(asked(True, Seat(order=(0, 1)), held("x", alone=False))) == 5
 

@@ -168,7 +168,9 @@ def test_choices_that_are_letters_or_contain_each_other() -> None:
         ((0.2, 0.3, 0.5), None, ()),
     ],
 )
-def test_probabilities_decide_or_are_refused(probs: tuple[float, ...], place: int | None, read: Sequence[float]) -> None:
+def test_probabilities_decide_or_are_refused(
+    probs: tuple[float, ...], place: int | None, read: Sequence[float]
+) -> None:
     choice = choose(Reply("A", probs, score=0.5), SHOWN)
     assert choice.place == place
     assert choice.probs == pytest.approx(tuple(read))
@@ -192,7 +194,12 @@ def test_any_text_is_read(text: str, count: int) -> None:
     assert choice.place is None or choice.place < count
 
 
-WORDS = st.lists(st.sampled_from(["A", "not", "the answer is", ".", "\n", "Debater A says", '"', "maybe", ",", "a", "if", "or", ";"]), max_size=9)
+WORDS = st.lists(
+    st.sampled_from(
+        ["A", "not", "the answer is", ".", "\n", "Debater A says", '"', "maybe", ",", "a", "if", "or", ";"]
+    ),
+    max_size=9,
+)
 
 
 @given(WORDS)

@@ -17,6 +17,10 @@ from superalign.core.errors import StoreError
 from superalign.core.types import Cost, Item, Judgment, Seat, Verdict
 
 FORM = "superalign-games-1"
+DECIDING = frozenset(("judge", "verifier", "overseer", "preference", "referee", "trusted", "estimator", "market"))
+"""Roles that decide. What they say, if anything, is about their decision. A cross-examiner asks aloud."""
+HIDDEN = Verdict(None, abstained="hidden")
+"""In place of the verdict of a game that is shown to people who are to judge it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,11 @@ class Turn:
     failure: str | None = None
     saw: str = ""
     cost: Cost = field(default_factory=Cost)
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether this was said to others: not a decision, and not a word of somebody who decides."""
+        return not self.choices and self.role.partition("/")[0] not in DECIDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +68,14 @@ class Archive:
     games: tuple[Played, ...]
 
     def for_judges(self) -> Archive:
-        """What may be shown to people who are to judge: no verdict, no decision, no grade, no source, no players' names."""
+        """What may be shown to people who are to judge: no verdict, no decision and no word of those who judged, no
+        grade, no source, no players' names."""
         items = {k: replace(i, info={n: v for n, v in i.info.items() if n != "source"}) for k, i in self.items.items()}
         bare = [
             replace(
                 g,
-                turns=tuple(replace(t, model="", score=None, saw="") for t in g.turns if not t.choices),
-                verdict=Verdict(None, abstained="not judged"),
+                turns=tuple(replace(t, model="", score=None, saw="") for t in g.turns if t.is_speech),
+                verdict=HIDDEN,
                 right=None,
                 honest=None,
             )
@@ -115,7 +125,7 @@ def unpack(data: bytes) -> Archive:
         if body["form"] != FORM:
             raise StoreError(f"these games are in the form {body['form']!r}; this version reads {FORM}")
         items = [_item(i, body["sources"]) for i in body["items"]]
-        return Archive({i.id: i for i in items}, tuple(_game(g) for g in body["games"]))
+        return Archive({i.id: i for i in items}, tuple(game_of(g) for g in body["games"]))
     except (zlib.error, ValueError, KeyError, IndexError, TypeError) as error:
         raise StoreError(f"these are not recorded games: {type(error).__name__}: {error}") from error
 
@@ -125,7 +135,8 @@ def _item(body: Mapping[str, Any], sources: Sequence[str]) -> Item:
     return Item(body["id"], body["prompt"], tuple(body["choices"]), {**body["info"], **source})
 
 
-def _game(body: Mapping[str, Any]) -> Played:
+def game_of(body: Mapping[str, Any]) -> Played:
+    """A game from JSON values (`asdict` of one)."""
     turns = [
         Turn(**{**t, "choices": tuple(t["choices"]), "probs": tuple(t["probs"]), "cost": Cost(**t["cost"])})
         for t in body["turns"]
@@ -135,9 +146,3 @@ def _game(body: Mapping[str, Any]) -> Played:
         **{**body["verdict"], "probs": tuple(body["verdict"]["probs"]), "ranking": tuple(body["verdict"]["ranking"])}
     )
     return Played(**{**body, "turns": tuple(turns), "seat": seat, "verdict": verdict})
-
-
-def select(archives: Mapping[str, Archive], name: str) -> Sequence[tuple[Archive, Played]]:
-    """The games with the id `name`; where there is none, those whose id starts with it."""
-    games = [(a, g) for a in archives.values() for g in a.games if g.id.startswith(name)]
-    return [(a, g) for a, g in games if g.id == name] or games

@@ -1,7 +1,7 @@
 """Games made of games: run several at once, or serve every ask of a game in another way.
 
-A wrapper is a protocol around a protocol (majority, hidden reasoning, swap, best-of-n); these two functions
-are all that it needs.
+A wrapper is a protocol around a protocol (majority, hidden reasoning, swap, best-of-n); these
+functions are all that it needs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Consultancy: a consultant argues for an assigned answer before a judge, round after round, with no rival.
 
-Michael et al. (2023), arXiv 2311.08702, section 3, and Khan et al. (2024), arXiv 2402.06782, section 3.1. Two
-consultants who never hear each other tell what hearing both sides does from what being contradicted does: Arnesen et
-al. (2024), arXiv 2409.16636, double consultancy.
+Michael et al. (2023), arXiv 2311.08702; Khan et al. (2024), arXiv 2402.06782. Double consultancy, where consultants
+never hear each other, tells what hearing both sides does from what being contradicted does: Arnesen et al. (2024),
+arXiv 2409.16636.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Debate: for every answer a debater argues before a judge, round after round.
 
-Irving, Christiano, Amodei (2018), arXiv 1805.00899. At the same time or in turn: Khan et al. (2024), arXiv
-2402.06782, section 3.1. With a judge who takes part: Michael et al. (2023), arXiv 2311.08702, section 3.
+Irving, Christiano, Amodei (2018), arXiv 1805.00899. At the same time, and with a judge who takes part: Khan et al.
+(2024), arXiv 2402.06782. In turn, and with a judge who ends the debate: Michael et al. (2023), arXiv 2311.08702.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Expert: one judge answers the item with its source at hand. The ceiling of an oversight comparison.
 
-Khan et al. (2024), arXiv 2402.06782, section 3.1: the expert judge.
+The expert judge of Khan et al. (2024), arXiv 2402.06782.
 """
 
 from __future__ import annotations

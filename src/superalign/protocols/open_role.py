@@ -1,6 +1,6 @@
 """Open role: the speaker chooses which answer to argue for; debate or consultancy follows.
 
-Kenton et al. (2024), arXiv 2407.04622, section 3: open debate and open consultancy. What counts is how often the
+Open debate and open consultancy of Kenton et al. (2024), arXiv 2407.04622. What counts is how often the
 judge is led to a wrong answer that the speaker chose.
 """
 

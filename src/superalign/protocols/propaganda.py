@@ -1,7 +1,7 @@
 """Propaganda: the judge reads one message that argues for an assigned answer, and decides.
 
-Persuasion with no rival and no second word: Kenton et al. (2024), arXiv 2407.04622, appendix, one-turn consultancy.
-Played once for every answer, it shows how far a speaker can lead the judge.
+Persuasion with no rival and no second word. Played once for every answer, it shows how far a speaker can lead the
+judge, and is what longer hearings are compared with.
 """
 
 from __future__ import annotations

@@ -5,8 +5,7 @@ and other punctuation do not count, compatibility forms of a character are one (
 brackets and split contractions are undone; signs and decimal points of numbers do count. A quote matches on word
 boundaries only. What is not word for word is never verified: a similar passage is reported as `near`.
 
-Verified quotes: Khan et al. (2024), arXiv 2402.06782, section 3; spans and their union: Michael et al. (2023),
-arXiv 2311.08702.
+Verified quotes: Khan et al. (2024), arXiv 2402.06782; spans and their union: Michael et al. (2023), arXiv 2311.08702.
 """
 
 from __future__ import annotations

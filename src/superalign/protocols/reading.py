@@ -56,7 +56,9 @@ _CLAUSE = re.compile(
 _HIDDEN = re.compile(r"<(think|thinking|reasoning|scratchpad)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _HEAD = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _TAGGED = re.compile(r"<(quote|verified|near|unverified|speech)\b[^>]*>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
-_REPORTED = re.compile(r"^[ \t]*(?:>|&gt;).*$|[^.!?\n]*\b(?:says|said|writes|wrote|claims|states)\s*[:：].*$", re.MULTILINE)
+_REPORTED = re.compile(
+    r"^[ \t]*(?:>|&gt;).*$|[^.!?\n]*\b(?:says|said|writes|wrote|claims|states)\s*[:：].*$", re.MULTILINE
+)
 _SAID = re.compile(r"[\"“„«]([^\"“”„«»\n]*)[\"”“»]")
 _BOXED = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]*)\}+")
 _REFUSAL = re.compile(

@@ -11,15 +11,15 @@ from superalign.core.digest import digest
 from superalign.core.errors import UserError
 
 
-def write(text: str, path: str | Path) -> Path:
-    """Write `text` as UTF-8 to `path` and return the path.
+def write(content: str | bytes, path: str | Path) -> Path:
+    """Write `content` to `path`, text as UTF-8, and return the path.
 
-    Missing parent folders are made. The text goes to a temporary file beside the target, which then
+    Missing parent folders are made. The content goes to a temporary file beside the target, which then
     takes its place, so a reader sees the old file or the new one and never half of one. Device files
     (`/dev/stdout`) are written directly. Raises UserError where that cannot be done; nothing is left behind.
     """
     target = Path(path)
-    data = text.encode("utf-8", "replace")
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
     try:
         if target.is_dir():
             raise UserError(f"cannot write {str(target)!r}: it is a folder; name a file in it")

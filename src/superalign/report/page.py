@@ -32,12 +32,12 @@ MAX_INSIDE = 1_500_000
 
 def html(record: Record) -> str:
     """One study as a self-contained HTML page, the same bytes for the same record."""
-    return _page("record.html", title=record.title, **_context(record))
+    return render("record.html", title=record.title, **_context(record))
 
 
 def fragment(record: Record) -> str:
     """The inside of `html`, for a page that brings its own frame and `styles()`."""
-    return _environment().get_template("record_body.html").render(_context(record))
+    return part("record_body.html", **_context(record))
 
 
 def index(records: Sequence[Record], href: Callable[[Record], str] | None = None) -> str:
@@ -45,13 +45,13 @@ def index(records: Sequence[Record], href: Callable[[Record], str] | None = None
     this page that `files.file_name` names."""
     link = href or (lambda record: file_name(record.id))
     runs = [{"record": r, "href": link(r), "answer": numbers.answer(r)} for r in reversed(records)]
-    return _page("index.html", title="Runs", runs=runs)
+    return render("index.html", title="Runs", runs=runs)
 
 
 def compare(records: Sequence[Record]) -> str:
     """Several records side by side, as a page. Raises UserError for fewer than two."""
     require_several(records)
-    return _page(
+    return render(
         "compare.html",
         title="Comparison of " + ", ".join(r.id for r in records),
         records=list(records),
@@ -65,11 +65,17 @@ def styles() -> str:
     return palette.css() + (_TEMPLATES / "page.css").read_text(encoding="utf-8")
 
 
-def _page(template: str, **context: Any) -> str:
-    css = styles()
+def render(template: str, *, css: str = "", **context: Any) -> str:
+    """A whole page from a template that extends `frame.html`; `css` is added to the style sheet of every page."""
+    css = styles() + css
     allowed = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     frame = {"css": Markup(css), "style_hash": allowed}
     return _environment().get_template(template).render(**context, **frame)
+
+
+def part(template: str, **context: Any) -> str:
+    """A piece of a page from a template."""
+    return _environment().get_template(template).render(context)
 
 
 @cache

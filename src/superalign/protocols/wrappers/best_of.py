@@ -1,6 +1,6 @@
 """Best of n: a speaker says what a preference judge finds the most convincing of n drafts.
 
-Khan et al. (2024), arXiv 2402.06782, section 3.2. Every draft is rated in a fork of the game: what was said so far is
+Khan et al. (2024), arXiv 2402.06782. Every draft is rated in a fork of the game: what was said so far is
 played again, the speaker says the draft, everybody else says one fixed line, and the next prompt of the judge goes
 to the role `preference` instead. The draft that gives the speaker's own side the most is said in the game.
 """

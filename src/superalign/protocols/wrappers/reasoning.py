@@ -1,6 +1,6 @@
 """Hidden reasoning: players think before they speak or decide, and nobody else sees what they thought.
 
-Scratchpads of debaters: Khan et al. (2024), arXiv 2402.06782, section 3.1; Arnesen et al. (2024), arXiv 2409.16636.
+Scratchpads of debaters: Khan et al. (2024), arXiv 2402.06782; Arnesen et al. (2024), arXiv 2409.16636.
 A judge thinks in words first and decides in a second request, whose reply alone is read.
 """
 

@@ -1,6 +1,6 @@
 """Swap: every item is judged in both orders at once, and the judgments are averaged in the item's own order.
 
-It takes a judge's preference for a place out of the probabilities (Khan et al. 2024, arXiv 2402.06782, section 3.3).
+It takes a judge's preference for a place out of the probabilities (Khan et al. 2024, arXiv 2402.06782).
 Where the order decides who moves first, the second game is played anew.
 """
 
