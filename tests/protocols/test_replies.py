@@ -272,3 +272,28 @@ def test_a_reply_never_falls_back_on_a_place() -> None:
         [judgment] = play(direct(), {"judge": mute}, [(ITEM, Seat(order=order))])
         assert judgment.verdict == Verdict(None, abstained="unparsed: empty")
         assert len(judgment.calls) == 2
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "*",
+        " ",
+        "* ",
+        "so ",
+        "I choose ",
+        "answer: ",
+        "A is the ",
+        "<thinking>",
+        "<quote>",
+        "<",
+        '"',
+        "wrote ",
+        "(",
+        "x. . ",
+    ],
+)
+def test_a_reply_of_any_length_is_read(piece: str) -> None:
+    """No run of signs makes the rules slow: backtracking would take hours here."""
+    choice = choose(Reply(f"The verdict {piece * (20_000 // len(piece))} C"), SHOWN)
+    assert choice.fault == "no verdict"

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from superalign.core.spec import Condition, Record
     from superalign.core.study import Plan
 
-SHOWN = ("accuracy", "pgr", "effect", "imitation", "ece")
+SHOWN = {
+    "w2s": ("accuracy", "pgr", "effect", "imitation", "ece"),
+    "oversee": ("accuracy", "pgr", "asd", "log_score", "ece", "judge_tokens", "safety", "usefulness", "audited", "auroc"),
+    "debates": ("accuracy", "log2_score", "ece", "quotes_verified"),
+    "rate": ("rating", "rank", "tested_rank", "win_rate", "votes"),
+}
+"""The numbers that the terminal shows of each study, where a record has them; else its first five."""
 
 
 @contextmanager
@@ -75,7 +81,7 @@ def print_record(record: Record) -> None:
     from superalign.report import numbers
     from superalign.report.text import one_line
 
-    names = [n for n in SHOWN if any(n in c.numbers for c in record.conditions)]
+    names = [n for n in SHOWN.get(record.study, ()) if any(n in c.numbers for c in record.conditions)]
     names = names or numbers.columns(record)[:5]
     decimals = {n: numbers.column_digits(numbers.column(record, n)) for n in names}
     rows = [[c.name, *(_cell(c, n, decimals[n]) for n in names)] for c in record.conditions]

@@ -28,16 +28,16 @@ _CHOOSE = (
     r"|decide\s+(?:on|for))(?:\s+(?:that|it\s+is|it['’]s))*)"
 )
 _NOUN = r"(?:(?:option|answer|choice|debater|consultant)\s+)?"
-_DRESS = r"[\s*_`'\"“”‘’()（）\[\]{}#<>–—-]*"
+_DRESS = r"[\s'\"“”‘’()（）\[\]{}<>–—-]{0,8}+"  # at most, and never given back: no reply is slow to read
 
 _LEAD = re.compile(
-    rf"^{_DRESS}(?:(?:so|but|and|then|thus|hence|therefore|my|our|the|final|correct|right|best)\b[\s,*]*)*"
+    rf"^{_DRESS}(?:(?:so|but|and|then|thus|hence|therefore|my|our|the|final|correct|right|best)\b[\s,]{{0,4}}+)*"
     rf"(?:{_LABEL}{_DRESS}{_IS}|{_CHOOSE}\s+){_DRESS}(?:(?:the\s+)?{_LABEL}{_DRESS}{_IS})?{_DRESS}",
     re.IGNORECASE,
 )
 _STATEMENT = re.compile(
     rf"(?i:(?:{_LABEL}{_DRESS}{_IS}|{_CHOOSE}\s+){_DRESS}{_NOUN}){_DRESS}([A-Z]){_DRESS}(?=$|[.,:;!?])"
-    rf"|(?:^|[\s,(*]){_DRESS}(?i:{_NOUN}){_DRESS}\b([A-Z])\b{_DRESS}(?i:(?:wins|won|is|was|has)\b(?:\s+(?:the|a|clearly|much|more|most"
+    rf"|(?:^|[\s,(]){_DRESS}(?i:{_NOUN}){_DRESS}\b([A-Z])\b{_DRESS}(?i:(?:wins|won|is|was|has)\b(?:\s+(?:the|a|clearly|much|more|most"
     r"|very|probably|made|best|better|correct|right|true|convincing|persuasive|supported|winner|answer|case|one|won))*)"
     rf"{_DRESS}(?=$|[.,:;!?])"
 )
@@ -47,7 +47,7 @@ _OTHERS = re.compile(
     r"|concludes|according|suppos\w+|assum\w+)\b|n['’]t\b|\b(?:debater|consultant) [a-z]['’]s\b",
     re.IGNORECASE,
 )
-_PAIR = re.compile(rf"^{_DRESS}(?:[Bb]oth\s+)?([A-Z]){_DRESS}(?:\s+(?:and|or)\s+|[/&,+]){_DRESS}([A-Z]){_DRESS}[.!]?$")
+_PAIR = re.compile(rf"^{_DRESS}(?:[Bb]oth\s+)?([A-Z]){_DRESS}(?:(?:and|or)\b|[/&,+]){_DRESS}([A-Z]){_DRESS}[.!]?$")
 _CLAUSE = re.compile(
     r"[\n;]+|(?<=[.!?])\s+|(?<=[。！？])|\s[–—-]+\s|\s+(?=(?:but|because|since|as|rather\s+than|instead\s+of|over)\b)",
     re.IGNORECASE,
@@ -55,10 +55,11 @@ _CLAUSE = re.compile(
 
 _HIDDEN = re.compile(r"<(think|thinking|reasoning|scratchpad)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _HEAD = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-_TAGGED = re.compile(r"<(quote|verified|near|unverified|speech)\b[^>]*>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
-_REPORTED = re.compile(
-    r"^[ \t]*(?:>|&gt;).*$|[^.!?\n]*\b(?:says|said|writes|wrote|claims|states)\s*[:：].*$", re.MULTILINE
-)
+_TAGGED = re.compile(r"<(quote|verified|near|unverified|speech)\b[^<>]*>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_QUOTED_LINE = re.compile(r"^[ \t]*(?:>|&gt;).*$", re.MULTILINE)
+_REPORTED = re.compile(r"\b(?:says|said|writes|wrote|claims|states)\s?[:：]")
+_TYPOGRAPHY = re.compile(r"[*_`#]+")
+_BLANKS = re.compile(r"[^\S\n]+")
 _SAID = re.compile(r"[\"“„«]([^\"“”„«»\n]*)[\"”“»]")
 _BOXED = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]*)\}+")
 _REFUSAL = re.compile(
@@ -104,9 +105,17 @@ def bare(text: str, shown: tuple[str, ...]) -> int | None:
 
 
 def _own(text: str) -> str:
-    text = _BOXED.sub(r"\nAnswer: \1\n", _REPORTED.sub(" ", _TAGGED.sub(" ", text)))
-    whole = len(text.strip())
-    return _SAID.sub(lambda m: m[1] if len(m[1].split()) < 2 or len(m[0]) == whole else " ", text)
+    """The judge's own words, plain: no quotations, no markdown, single blanks."""
+    text = _QUOTED_LINE.sub(" ", _TAGGED.sub(" ", text))
+    text = _BLANKS.sub(" ", _TYPOGRAPHY.sub("", _BOXED.sub(r"\nAnswer: \1\n", text)))
+    text = "\n".join(map(_unreported, text.split("\n"))).strip()
+    return _SAID.sub(lambda m: m[1] if len(m[1].split()) < 2 or len(m[0]) == len(text) else " ", text)
+
+
+def _unreported(line: str) -> str:
+    """A line up to the sentence that reports what somebody says."""
+    found = _REPORTED.search(line)
+    return line if found is None else line[: max(line.rfind(end, 0, found.start()) for end in ".!?") + 1]
 
 
 def _bare(clause: str, shown: tuple[str, ...]) -> int | None:

@@ -62,9 +62,12 @@ def digits(number: Number) -> int:
 def column_digits(numbers: Iterable[Number]) -> int | None:
     """One count of decimals for a column, so that its points line up: the median of `digits`.
 
+    Whole numbers without doubt (an accuracy of exactly 1) need none and have no say where others do.
     None if all are undefined.
     """
-    wanted = sorted(digits(n) for n in numbers if is_defined(n))
+    known = [n for n in numbers if is_defined(n)]
+    fractions = [n for n in known if not all(v is None or float(v).is_integer() for v in (n.value, n.low, n.high))]
+    wanted = sorted(digits(n) for n in fractions or known)
     return wanted[(len(wanted) - 1) // 2] if wanted else None
 
 
