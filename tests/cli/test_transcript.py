@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from superalign.cli import debates, export, transcript
 from superalign.core import records
 from superalign.core.errors import StoreError, UserError
-from superalign.core.games import pack
 from superalign.core.spec import Record
+from superalign.protocols.played import pack
 from superalign.report.games import jsonl, parquet
 from superalign.store import open_store
 from tests.report import game_examples as examples

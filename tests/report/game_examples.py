@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from superalign.core.games import Archive, Played, Turn
 from superalign.core.types import Cost, Item, Seat, Verdict
+from superalign.protocols.played import Archive, Played, Turn
 
 STORY = "The moon was cold. Ann did not see the red door.\n\nBo painted the old door green in May, and nobody knew."
 CANARY = "canary-of-the-key"

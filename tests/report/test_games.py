@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from superalign.core.errors import UserError
-from superalign.core.games import Archive, Turn, unpack
-from superalign.core.games import pack as pack_archive
 from superalign.core.types import Item
+from superalign.protocols.played import Archive, Turn, unpack
+from superalign.protocols.played import pack as pack_archive
 from superalign.report.games import jsonl, parquet, writer
 from superalign.report.games.script import heard, script
 from tests.report import game_examples as examples

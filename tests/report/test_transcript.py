@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from superalign.core.games import Archive
+from superalign.protocols.played import Archive
 from superalign.report import transcript
 from superalign.report.games.script import Piece, heard
 from superalign.report.text import visible

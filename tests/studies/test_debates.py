@@ -11,8 +11,8 @@ import pytest
 
 from superalign.core import records
 from superalign.core.errors import SpecError, StoreError
-from superalign.core.games import pack, unpack
 from superalign.core.spec import Record, validate
+from superalign.protocols.played import pack, unpack
 from superalign.report.games import archives, select
 from superalign.store import open_store
 from superalign.studies.debates import Debates, debates, prepare

@@ -35,7 +35,9 @@ def add(app: typer.Typer) -> None:
 def rlhf(
     algo: Annotated[str, typer.Option(help="Algorithms: ppo, grpo, rloo, dpo, rejection, best-of-n.")] = "ppo",
     world: Annotated[Text, typer.Option(help="A world with a known truth. [default: sentiment-markov]")] = None,
-    overseer: Annotated[list[str] | None, typer.Option(help="Who labels pairs; repeat for more. [default: gold]")] = None,
+    overseer: Annotated[
+        list[str] | None, typer.Option(help="Who labels pairs; repeat for more. [default: gold]")
+    ] = None,
     reward: Annotated[str, typer.Option(help="What is optimised: rm, or the overseer itself (overseer).")] = "rm",
     rm_prompts: Annotated[str, typer.Option(help="Labelled prompts, such as 64,1024.")] = "64",
     beta: Annotated[str, typer.Option(help="Weights of the KL to the start model.")] = "0.1",
@@ -44,12 +46,15 @@ def rlhf(
     seeds: Annotated[str, typer.Option(help="How many seeds, or a list of them; 0 is the first alone.")] = "1",
     cast: Annotated[list[str] | None, typer.Option(help="A chair of a judging overseer, role=MODEL; repeat.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="An option of a part, such as ppo.lr=3e-4 or sft.steps=100; repeat.")
+        list[str] | None,
+        typer.Option("--set", help="An option of a part, such as ppo.lr=3e-4 or sft.steps=100; repeat."),
     ] = None,
     model: Annotated[Text, typer.Option(help="A policy of your own in place of a world: hf:FOLDER.")] = None,
     prompts: Annotated[Text, typer.Option(help="Its prompts: lines of a text, or a column `prompt`.")] = None,
     demonstrations: Annotated[Text, typer.Option(help="Texts to imitate first: columns prompt, completion.")] = None,
-    gold: Annotated[Text, typer.Option(help="What grades it: ./mine.py:truth. [default: the first such overseer]")] = None,
+    gold: Annotated[
+        Text, typer.Option(help="What grades it: ./mine.py:truth. [default: the first such overseer]")
+    ] = None,
     store: StoreUrl = None,
     report: ReportPath = None,
     threads: Threads = None,

@@ -121,7 +121,8 @@ def report(
 
 def plugins(
     kind: Annotated[
-        str | None, typer.Argument(help="tasks, models, protocols, losses, labels, wrappers or studies.")
+        str | None,
+        typer.Argument(help="tasks, games, models, protocols, wrapped, losses, labels, wrappers or studies."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -134,7 +135,7 @@ def plugins(
 
     if kind is not None and kind not in KINDS:
         raise UserError(f"no kind of plug-in is called {kind!r}; {nearest(kind, KINDS)}")
-    given = ("inputs", "steps", "choices", "build", "learner")
+    given = {"models": ("inputs", "steps", "choices"), "wrappers": ("build", "learner"), "wrapped": ("protocol",)}
     rows: list[list[str]] = []
     for each in KINDS if kind is None else (kind,):
         for name in names(each):
@@ -144,7 +145,14 @@ def plugins(
                 rows.append([each, name, "", str(error)])
                 continue
             summary = (inspect.getdoc(plugin) or "").partition("\n\n")[0].replace("\n", " ") if callable(plugin) else ""
-            rows.append([each, name, ", ".join(options_of(plugin, given) or []) if callable(plugin) else "", summary])
+            rows.append(
+                [
+                    each,
+                    name,
+                    ", ".join(options_of(plugin, given.get(each, ())) or []) if callable(plugin) else "",
+                    summary,
+                ]
+            )
     if as_json:
         print(
             json.dumps([dict(zip(("kind", "name", "options", "summary"), row, strict=True)) for row in rows], indent=2)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SHOWN = {
     "w2s": ("accuracy", "pgr", "effect", "imitation", "ece"),
-    "oversee": ("accuracy", "pgr", "asd", "log_score", "ece", "judge_tokens", "safety", "usefulness", "audited", "auroc"),
+    "oversee": ("accuracy", "pgr", "asd", "ece", "judge_tokens", "safety", "usefulness", "audited", "auroc"),
     "debates": ("accuracy", "log2_score", "ece", "quotes_verified"),
     "rate": ("rating", "rank", "tested_rank", "win_rate", "votes"),
 }

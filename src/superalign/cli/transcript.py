@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from superalign.core.games import Archive, Played
     from superalign.core.ports import Store
     from superalign.core.spec import Record
+    from superalign.protocols.played import Archive, Played
     from superalign.report.games.script import Held, Said, Script
 
 EPILOG = """\b
@@ -132,7 +132,7 @@ def _show(record: Record, archive: Archive, game: Played, for_judges: bool, html
     from superalign.report.games.script import heard, script
 
     if for_judges:
-        from superalign.core.games import Archive
+        from superalign.protocols.played import Archive
 
         archive = heard(Archive(archive.items, (game,)))
         (game,) = archive.games

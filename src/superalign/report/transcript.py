@@ -10,8 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from superalign.core.games import Played
 from superalign.core.types import Item
+from superalign.protocols.played import Played
 from superalign.report import page
 from superalign.report.games.script import Held, Piece, Script, script
 from superalign.report.palette import SERIES

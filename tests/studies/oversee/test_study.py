@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from superalign.core.errors import UserError
-from superalign.core.games import Archive, unpack
 from superalign.core.ports import Store
 from superalign.core.spec import Number, Record, validate
+from superalign.protocols.played import Archive, unpack
 from superalign.store import open_store
 from superalign.studies.oversee import Oversee, oversee, prepare
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from superalign.core.errors import SpecError, StoreError, UserError, nearest
-from superalign.core.games import Archive, Played, unpack
+from superalign.protocols.played import Archive, Played, unpack
 
 if TYPE_CHECKING:
     from superalign.core.ports import Store

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from superalign.core.digest import digest
-from superalign.core.games import Archive, Played, Turn
 from superalign.core.types import Item
+from superalign.protocols.played import Archive, Played, Turn
 from superalign.protocols.room import letter, listed
 
 CREATED = "1970-01-01T00:00:00+00:00"

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from superalign.core.errors import UserError
-from superalign.core.games import Archive, Played, game_of
 from superalign.core.types import Item
+from superalign.protocols.played import Archive, Played, game_of
 
 
 def bytes_of(archives: Mapping[str, Archive]) -> bytes:

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Any
 
-from superalign.core.games import Archive, Played, Turn
 from superalign.core.types import Cost, Item, Seat, Verdict
+from superalign.protocols.played import Archive, Played, Turn
 
 
 def bytes_of(archives: Mapping[str, Archive]) -> bytes:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from superalign.core.games import HIDDEN, Archive, Played, Turn
 from superalign.core.types import Item
+from superalign.protocols.played import HIDDEN, Archive, Played, Turn
 from superalign.protocols.quotes import check
 from superalign.protocols.room import letter
 from superalign.protocols.speech import aloud, hear

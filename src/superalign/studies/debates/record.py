@@ -11,10 +11,10 @@ import numpy as np
 
 from superalign.core import records
 from superalign.core.digest import digest
-from superalign.core.games import Archive, pack
 from superalign.core.ports import Progress, Store, silent
 from superalign.core.spec import Audit, Condition, Number, Record
 from superalign.core.study import Plan, Planned, Study, machine, now, versions
+from superalign.protocols.played import Archive, pack
 from superalign.report.numbers import format_number
 from superalign.studies.debates import figures
 from superalign.studies.debates.doubt import ACCURACY, STATISTICS, Draws, mean

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from superalign.core.games import Played, Turn
 from superalign.core.resample import Floats
 from superalign.core.task import Task
 from superalign.core.types import Judgment, Seat, Verdict
+from superalign.protocols.played import Played, Turn
 from superalign.tasks.debates import Belief, Corpus, Debate, Speech
 
 UNDECIDED = "undecided"

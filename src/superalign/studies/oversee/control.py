@@ -27,7 +27,7 @@ from superalign.studies.oversee.spec import Oversee
 
 HEADLINE = 0.05
 TRUSTED, UNTRUSTED = "trusted", "untrusted"
-MONITOR, DEFER, UPFRONT = "trusted_monitoring", "defer", "upfront_audit"
+MONITOR, DEFER, UPFRONT = "trusted-monitoring", "defer", "upfront-audit"
 ALWAYS = "defer:threshold=-1e9"  # any suspicion is above it, so the trusted model answers every item
 REPLICATES = 500
 
@@ -35,7 +35,7 @@ REPLICATES = 500
 def contests(spec: Oversee, setting: Setting, casting: Casting) -> list[Contest]:
     """What is played: the trusted model alone, and for each attack the monitor and each protocol of the spec.
 
-    A bare `defer` is computed from the monitor's suspicions and the trusted model's answers, a bare `upfront_audit`
+    A bare `defer` is computed from the monitor's suspicions and the trusted model's answers, a bare `upfront-audit`
     is played at every budget. SpecError where attacks are named and the untrusted model has none to choose from.
     """
     if spec.strength or spec.flaws or spec.tournament or spec.gaps or spec.concession:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from superalign.core.driver import play
 from superalign.core.errors import Degenerate
-from superalign.core.games import Archive, pack, played
 from superalign.core.ports import Model, Progress
 from superalign.core.resample import Floats, Ints
 from superalign.core.task import Task
 from superalign.core.transcript import Transcript
 from superalign.core.types import Ask, Item, Judgment, Reply, Seat
 from superalign.protocols.monitoring import outcome
+from superalign.protocols.played import Archive, pack, played
 from superalign.protocols.replies import faults
 from superalign.protocols.speech import hear
 from superalign.studies.oversee.cast import is_judge

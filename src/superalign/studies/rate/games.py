@@ -8,9 +8,9 @@ from itertools import combinations
 import numpy as np
 
 from superalign.core.errors import StoreError, TaskError
-from superalign.core.games import unpack
 from superalign.core.ports import Store
 from superalign.core.spec import Record
+from superalign.protocols.played import unpack
 from superalign.studies.rate.votes import Votes
 
 
