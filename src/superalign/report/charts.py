@@ -53,15 +53,17 @@ def forest(rows: Sequence[Row], title: str, *, x: str = "PGR", note: str = "") -
     return _intervals(rows, title, x, (("0 = weak", 0.0), ("1 = ceiling", 1.0)), _padded([0.0, 1.0, *shown]), note)
 
 
-def curves(rows: Sequence[Row], title: str, *, x: str = "step", y: str = "value", note: str = "") -> dict[str, Any]:
-    """Lines over training. `rows`: step, value, series, and low and high for a band."""
+def curves(
+    rows: Sequence[Row], title: str, *, x: str = "step", y: str = "value", note: str = "", log: bool = False
+) -> dict[str, Any]:
+    """Lines over training. `rows`: step, value, series, and low and high for a band. `log`: each doubling is as wide."""
     import altair as alt
 
     data = [_pick(r, ("step", "value", "low", "high"), ("series",)) for r in rows]
     for row in data:
         row["_tip"] = f"{row['series']}, {x} {cell(row['step'])}: {_words(row)}"
     chart = alt.Chart().encode(
-        x=alt.X("step:Q", title=x, scale=alt.Scale(padding=8, nice=False, zero=False), axis=alt.Axis(grid=False)),
+        x=alt.X("step:Q", title=x, scale=_scale(alt, log), axis=_ticks(alt, data, log)),
         y=_vertical(alt, y, _value_domain(data)),
     )
     colour, dash = (
@@ -75,6 +77,15 @@ def curves(rows: Sequence[Row], title: str, *, x: str = "step", y: str = "value"
     if _has_bounds(data):
         layers.insert(0, chart.mark_area(fillOpacity=0.16, aria=False).encode(y="low:Q", y2="high:Q", color=colour))
     return finish(alt, layers, data, title, _subtitle(data, note), height=280)
+
+
+def _scale(alt: Any, log: bool) -> Any:
+    return alt.Scale(type="log", base=2, padding=8, nice=False) if log else alt.Scale(padding=8, nice=False, zero=False)
+
+
+def _ticks(alt: Any, data: Sequence[Row], log: bool) -> Any:
+    steps = sorted({row["step"] for row in data})
+    return alt.Axis(grid=False, values=steps) if log and len(steps) <= 12 else alt.Axis(grid=False)
 
 
 def scatter(rows: Sequence[Row], title: str, *, x: str = "x", y: str = "y", note: str = "") -> dict[str, Any]:

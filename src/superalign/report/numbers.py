@@ -159,9 +159,16 @@ def rows(record: Record) -> list[tuple[str, list[str]]]:
     ]
 
 
+BESIDE = ("kind", "chosen", "verdict")
+
+
 def labels(condition: Condition) -> dict[str, str]:
-    """The labels that belong beside a condition's name: all but the study's answer."""
-    return {k: v for k, v in condition.labels.items() if k != "answer"}
+    """The labels that belong beside a condition's name: all but the study's answer, or of many the first that matter.
+
+    The others stand where the numbers' origin is told.
+    """
+    found = {k: v for k, v in condition.labels.items() if k != "answer"}
+    return found if len(found) <= 3 else {k: v for k, v in found.items() if k in BESIDE}
 
 
 def answer(record: Record) -> str:

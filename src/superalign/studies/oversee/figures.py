@@ -71,7 +71,7 @@ def charts(conditions: Sequence[Condition], judged: Mapping[str, Judged]) -> dic
     for axis, title in (("strength", "Accuracy by strength of the agent"), ("rounds", "Accuracy by number of rounds")):
         lines = list(_lines(scored, axis))
         if len({(line["series"], line["step"]) for line in lines}) > len({line["series"] for line in lines}):
-            found[axis] = draw.curves(lines, title, x=axis, y="accuracy")
+            found[axis] = draw.curves(lines, title, x=axis, y="accuracy", log=min(line["step"] for line in lines) > 0)
     points = [
         {
             "x": c.numbers["judge_tokens"].value, "y": c.numbers["accuracy"].value,
@@ -99,6 +99,10 @@ def _lines(conditions: Iterable[Condition], axis: str) -> Iterable[dict[str, Any
         yield {"step": int(c.labels[axis]), "series": series, **_ends(c.numbers["accuracy"])}
 
 
+FEW = 20
+"""Games; a bin with fewer is left out of the chart, as its mean says nothing."""
+
+
 def _calibration(conditions: Sequence[Condition], judged: Mapping[str, Judged]) -> dict[str, dict[str, Any]]:
     """Accuracy by confidence, the strongest condition of each protocol; up to six, as many as can be told apart."""
     last = {c.labels["series"]: c for c in conditions if not c.labels.get("flaw")}
@@ -106,11 +110,12 @@ def _calibration(conditions: Sequence[Condition], judged: Mapping[str, Judged]) 
         {"step": confidence, "value": accuracy, "series": c.name}
         for c in list(last.values())[:6]
         if c.name in judged and judged[c.name].proper
-        for confidence, accuracy, _ in judged[c.name].calibration()
+        for confidence, accuracy, games in judged[c.name].calibration()
+        if games >= FEW
     ]
     if not rows:
         return {}
-    note = "means of games in bins of confidence; a calibrated judge lies on the diagonal"
+    note = f"means of games in bins of confidence that hold {FEW} or more; a calibrated judge lies on the diagonal"
     return {"calibration": draw.curves(rows, "Calibration of the judge", x="confidence", y="accuracy", note=note)}
 
 

@@ -144,8 +144,8 @@ class Judged:
         where = np.searchsorted(edges, confidence, side="right" if mass else "left")
         return [self.matrix((self.hit - confidence) * (where == b)) for b in range(BINS)]
 
-    def calibration(self) -> list[tuple[float, float, float]]:
-        """(confidence, accuracy, share of the games) in each bin of equal width that holds any."""
+    def calibration(self) -> list[tuple[float, float, int]]:
+        """(confidence, accuracy, games) in each bin of equal width that holds any."""
         confidence, w = self.p.max(1), np.nan_to_num(self.weights())
         where = np.searchsorted(np.arange(1, BINS) / BINS, confidence, side="left")
         rows = []
@@ -153,7 +153,7 @@ class Judged:
             mass = w[where == b].sum()
             if mass > 0:
                 of = [float((w * v)[where == b].sum() / mass) for v in (confidence, self.hit)]
-                rows.append((of[0], of[1], float(mass / w.sum())))
+                rows.append((of[0], of[1], int((w[where == b] > 0).sum())))
         return rows
 
     def group_matrix(self) -> Floats | None:
