@@ -9,10 +9,10 @@ from pathlib import Path
 import typer.main
 
 from superalign.cli.main import app
+from superalign.cli.show import GIVEN
 from superalign.core.registry import KINDS, find, names, options_of
 
 FOLDER = Path(__file__).parent / "reference"
-GIVEN = ("inputs", "steps", "choices", "build", "learner")
 
 
 def commands() -> str:
@@ -36,7 +36,7 @@ def plugins() -> str:
         for name in names(kind):
             plugin = find(kind, name)
             summary = (inspect.getdoc(plugin) or "").partition("\n\n")[0].replace("\n", " ") if callable(plugin) else ""
-            options = ", ".join(options_of(plugin, GIVEN) or []) if callable(plugin) else ""
+            options = ", ".join(options_of(plugin, GIVEN.get(kind, ())) or []) if callable(plugin) else ""
             parts.append(f"| `{name}` | {options} | {summary.replace('|', chr(92) + '|')} |")
         parts.append("")
     return "\n".join(parts)

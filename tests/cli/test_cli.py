@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from superalign.cli.main import main
+from superalign.core.registry import KINDS
 from tests.studies.test_w2s import same
 
 SMALL = [
@@ -113,7 +114,7 @@ def test_list_shows_every_kind(superalign: Any) -> None:
     code, out, _ = superalign("list", "--json")
     assert code == 0
     rows = json.loads(out)
-    assert {r["kind"] for r in rows} == {"tasks", "models", "protocols", "losses", "labels", "wrappers", "studies"}
+    assert {r["kind"] for r in rows} == set(KINDS)
     assert all(r["summary"] or r["kind"] == "studies" for r in rows)
     assert "warmup" in next(r["options"] for r in rows if r["name"] == "logconf")
     assert superalign("list", "lossy")[0] == 2

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Name = Annotated[str, typer.Argument(help="A record's id, the beginning of one, or `last`.")]
 
 
+GIVEN = {"models": ("inputs", "steps", "choices"), "wrappers": ("build", "learner"), "wrapped": ("protocol",)}
+"""What a plug-in of each kind is given by whoever builds it, and so is no option."""
+
+
 def add(app: typer.Typer) -> None:
     app.command("runs", epilog="Example: superalign runs --json")(runs)
     app.command("show", epilog="Example: superalign show last")(show)
@@ -135,7 +139,6 @@ def plugins(
 
     if kind is not None and kind not in KINDS:
         raise UserError(f"no kind of plug-in is called {kind!r}; {nearest(kind, KINDS)}")
-    given = {"models": ("inputs", "steps", "choices"), "wrappers": ("build", "learner"), "wrapped": ("protocol",)}
     rows: list[list[str]] = []
     for each in KINDS if kind is None else (kind,):
         for name in names(each):
@@ -149,7 +152,7 @@ def plugins(
                 [
                     each,
                     name,
-                    ", ".join(options_of(plugin, given.get(each, ())) or []) if callable(plugin) else "",
+                    ", ".join(options_of(plugin, GIVEN.get(each, ())) or []) if callable(plugin) else "",
                     summary,
                 ]
             )
