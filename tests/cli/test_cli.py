@@ -101,10 +101,11 @@ def test_the_default_store_is_the_projects_folder(superalign: Any, tmp_path: Pat
     assert len(json.loads(superalign("runs", "--json")[1])) == 1
 
 
-def test_the_demo_plans_two_studies(superalign: Any) -> None:
+def test_the_demo_plans_three_studies(superalign: Any) -> None:
     code, out, _ = superalign("demo", "--dry-run", "--json", "--seeds", "2", "--store", "s.sqlite")
     assert code == 0
-    digits, reviews = json.loads(out)
+    digits, reviews, debate = json.loads(out)
+    assert len(debate["steps"]) == 10
     for plan in (digits, reviews):
         assert len(plan["steps"]) == 2 * 9
         assert not any(step["known"] for step in plan["steps"])

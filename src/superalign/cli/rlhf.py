@@ -16,8 +16,7 @@ Examples:
   superalign rlhf --world sentiment-markov --algo ppo,grpo,rloo,dpo,best-of-n,rejection
   superalign rlhf --algo ppo,best-of-n --rm-prompts 64,1024 --beta 0,.1 --seeds 3
   superalign rlhf --algo ppo --beta 0 --ptx 0,1 --value rm,zero
-  superalign rlhf --algo ppo --overseer gold:noise=.3 --overseer gold:bias=table:strength=2 \\
-                  --overseer judge:protocol=debate:rounds=2 --overseer weak:n=32
+  superalign rlhf --overseer gold,gold:noise=.3,gold:bias=table:strength=2,weak:n=32,judge:protocol=debate:rounds=2
   superalign rlhf --model hf:./my-model --prompts prompts.txt --overseer ./mine.py:reward --reward overseer --algo grpo
 \b
 An overseer labels pairs: gold, gold:noise=.3 (flips labels), gold:bias=WORD:strength=2 (logits per word), weak:n=64 (a
@@ -36,7 +35,7 @@ def rlhf(
     algo: Annotated[str, typer.Option(help="Algorithms: ppo, grpo, rloo, dpo, rejection, best-of-n.")] = "ppo",
     world: Annotated[Text, typer.Option(help="A world with a known truth. [default: sentiment-markov]")] = None,
     overseer: Annotated[
-        list[str] | None, typer.Option(help="Who labels pairs; repeat for more. [default: gold]")
+        list[str] | None, typer.Option(help="Who labels pairs; commas or repeat for more. [default: gold]")
     ] = None,
     reward: Annotated[str, typer.Option(help="What is optimised: rm, or the overseer itself (overseer).")] = "rm",
     rm_prompts: Annotated[str, typer.Option(help="Labelled prompts, such as 64,1024.")] = "64",
@@ -73,7 +72,7 @@ def rlhf(
     from superalign.studies.rlhf import RLHF
 
     values: dict[str, Any] = {
-        "algorithms": listed(algo), "overseers": tuple(overseer or ()), "reward": listed(reward),
+        "algorithms": listed(algo), "overseers": tuple(t for text in overseer or () for t in listed(text)), "reward": listed(reward),
         "rm_prompts": numbers(rm_prompts, "--rm-prompts"), "beta": numbers(beta, "--beta"), "ptx": numbers(ptx, "--ptx"),
         "value": listed(value), "cast": pairs(cast or ()), "settings": settings(set_ or ()), "world": world,
         "model": model, "prompts": prompts, "demonstrations": demonstrations, "gold": gold,

@@ -115,4 +115,6 @@ def _cell(condition: Condition, name: str, decimals: int | None) -> str:
     if name not in condition.numbers:
         return ""
     number = condition.numbers[name]
+    if name.endswith("_tokens"):  # a cost to be compared at a glance; its interval is in the record
+        return numbers.format_value(number, 0)
     return " ".join(filter(None, (numbers.format_value(number, decimals), numbers.format_interval(number, decimals))))
