@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from superalign.core.digest import digest
 from superalign.core.ports import Model, Trainable
 from superalign.core.random import stream
 from superalign.core.steps import Steps
+from superalign.core.transcript import key_of
 from superalign.core.types import Ask, Item, Message, Pending, Reply
 from superalign.models.labels import Labels
 from superalign.models.mlp import Mlp, manifold_mlp, mlp
@@ -56,7 +56,7 @@ class TestLabels(ModelContract):
 
 class TestReplay(ModelContract):
     def make_model(self) -> Model:
-        return Replay("again", {digest(ask): Reply(f"reply {k}") for k, ask in enumerate(self.make_asks())})
+        return Replay("again", {key_of("", ask): Reply(f"reply {k}") for k, ask in enumerate(self.make_asks())})
 
 
 class TestTrainedModel(ModelContract):

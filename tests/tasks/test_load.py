@@ -207,3 +207,17 @@ def test_a_source_refuses_unknown_fields_and_formats() -> None:
     ):
         with pytest.raises(ValueError, match=r"1 validation error"):
             Source.model_validate(fault)
+
+
+def test_a_passage_is_for_speakers_and_never_in_the_prompt(tmp_path: Path) -> None:
+    rows = [{"passage": f"story {k}", "question": f"q {k}?", "good": f"yes {k}", "bad": f"no {k}"} for k in range(4)]
+    path = tmp_path / "quiz.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    form = {"task": str(path), "answer": "good", "distractors": ("bad",)}
+    kept = load(Source(**form, passage="passage")).items  # type: ignore[arg-type]
+    assert [(i.prompt, dict(i.info)) for i in kept] == [(f"q {k}?", {"source": f"story {k}"}) for k in range(4)]
+    assert load(Source(**form)).items[0].prompt == "story 0\n\nq 0?"  # type: ignore[arg-type]
+    with pytest.raises(TaskError, match="the prompt holds 'passage', the passage that a judge may not read"):
+        load(Source(**form, passage="passage", prompt="passage,question"))  # type: ignore[arg-type]
+    with pytest.raises(TaskError, match="no column 'stroy'"):
+        load(Source(**form, passage="stroy"))  # type: ignore[arg-type]

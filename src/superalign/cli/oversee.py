@@ -15,7 +15,7 @@ Examples:
   superalign oversee --task digits --protocols direct,consultancy,debate --strength 1,4,16,58
   superalign oversee --task evidence --protocols debate,debate:quotes=trusted --flaw noise=1 --flaw budget=60
   superalign oversee --task digits-control --attacks naive,optimised --audits .01,.05
-  superalign oversee --task quiz.jsonl --answer correct --distractors wrong --judge hf:./small --agent hf:./large
+  superalign oversee --task quiz.jsonl --answer correct --distractors wrong --passage story --judge hf:./small --agent hf:./large
 \b
 A protocol is a name, its options, and wrappers joined by + (`superalign list protocols`, `superalign list wrapped`):
   debate:rounds=3:kind=sequential+majority:k=5   consultancy+reasoning   critique:refine=true
@@ -62,6 +62,9 @@ def oversee(
     distractors: Annotated[Text, typer.Option(help="Columns of the wrong answers, separated by commas.")] = None,
     id: Annotated[Text, typer.Option(help="Column of ids. [default: a hash of the content]")] = None,
     group: Annotated[Text, typer.Option(help="Column of groups that are resampled together (a story).")] = None,
+    passage: Annotated[
+        Text, typer.Option(help="Column of a text that speakers may read and the judge may not.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use this many rows, drawn at random.")] = None,
     store: StoreUrl = None,
     report: ReportPath = None,
@@ -83,7 +86,7 @@ def oversee(
     source = {
         "task": task, "test": test, "format": format, "encoding": encoding, "prompt": prompt, "label": label,
         "choices": listed(choices), "answer": answer, "distractors": listed(distractors), "id": id, "group": group,
-        "limit": limit,
+        "passage": passage, "limit": limit,
     }  # fmt: skip
     values: dict[str, Any] = {
         "source": given(source), "protocols": listed(protocols), "judge": judge, "agent": agent,

@@ -60,11 +60,12 @@ class Question:
     answer: str
     id: str | None = None
     group: str | None = None
+    passage: str | None = None
 
 
 def plan(table: Table, source: Source) -> Plan:
     """Choose the columns. Raises TaskError for columns that are not there and for what cannot be found."""
-    columns = {c.lower(): c for c in reversed(table.columns)}
+    columns = {c.lower(): c for c in reversed(table.columns) if c != source.passage}
     for name in (
         source.label,
         source.answer,
@@ -73,6 +74,7 @@ def plan(table: Table, source: Source) -> Plan:
         *source.distractors,
         source.id,
         source.group,
+        source.passage,
     ):
         if name is not None:
             need(table, name)
@@ -106,6 +108,8 @@ def plan(table: Table, source: Source) -> Plan:
         raise TaskError(
             f"choices are the classes of a label, and this is read as: {made}; leave choices out, or set label"
         )
+    if source.passage in made.prompt:
+        raise TaskError(f"{table.name!r}: the prompt holds {source.passage!r}, the passage that a judge may not read")
     leaking = [c for c in made.prompt if c == made.right or c in made.wrong]
     if leaking:
         raise TaskError(
@@ -186,11 +190,12 @@ def question(made: Plan, table: Table, row: Row, source: Source) -> Question | s
     if name == "":
         raise TaskError(f"{where}: the id in column {source.id!r} is empty; each row needs one")
     group = cells[source.group] if source.group else None
-    return Question(where, prompt, _shuffled(prompt, texts), right, name, group or None)
+    passage = cells[source.passage] if source.passage else None
+    return Question(where, prompt, _shuffled(prompt, texts), right, name, group or None, passage or None)
 
 
 def _used(made: Plan, source: Source) -> list[str]:
-    extra = [name for name in (source.id, source.group) if name]
+    extra = [name for name in (source.id, source.group, source.passage) if name]
     return list(dict.fromkeys((*made.prompt, made.right, *made.wrong, *extra)))
 
 

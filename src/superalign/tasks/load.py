@@ -81,7 +81,7 @@ def _table(source: Source, place: str) -> Table:
 
 def _questions(made: Plan, table: Table, source: Source) -> tuple[list[Question], list[str]]:
     """The questions of one file, and notes on the rows that were dropped."""
-    for column in (*made.prompt, made.right, *made.wrong, *(c for c in (source.id, source.group) if c)):
+    for column in (*made.prompt, made.right, *made.wrong, *(c for c in (source.id, source.group, source.passage) if c)):
         need(table, column)
     kept: list[Question] = []
     dropped: Counter[str] = Counter()
@@ -147,7 +147,7 @@ def _items(
 
 
 def _item(content: str, asked: Question, choices: tuple[str, ...]) -> Item:
-    info = {} if asked.group is None else {"group": asked.group}
+    info = {k: v for k, v in (("group", asked.group), ("source", asked.passage)) if v is not None}
     return Item(asked.id or content, asked.prompt, asked.choices or choices, info)
 
 

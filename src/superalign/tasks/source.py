@@ -24,6 +24,7 @@ class Source(Value):
     `answer` and `distractors`: the columns of the right answer and of the wrong ones (multiple choice).
     `chosen` and `rejected`: the columns of a pairwise preference.
     `id`, `group`: the column that names a row, and the one whose equal values stay in one split.
+    `passage`: the column of a text that speakers of an oversight protocol may read and quote, and the judge may not.
     `limit`: keep so many rows, drawn at random (never the first ones, since files are often sorted by class).
     """
 
@@ -41,4 +42,5 @@ class Source(Value):
     rejected: str | None = None
     id: str | None = None
     group: str | None = None
+    passage: str | None = None
     limit: int | None = Field(default=None, ge=1)
