@@ -10,7 +10,7 @@ demo: $(VENV)/.ready
 	$(BIN)/superalign demo --out reports
 
 test: $(VENV)/.ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/real --ignore=tests/acceptance
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(THREADS) --dist loadfile --ignore=tests/real --ignore=tests/acceptance
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -21,6 +21,8 @@ lint: $(VENV)/.ready
 bench: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/start.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/w2s.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/oversight.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ratings.py
 
 docs: $(VENV)/.ready
 	$(BIN)/python docs/generate.py

@@ -50,13 +50,14 @@ class Block(nn.Module):
         """x (B, T, d); `bias` (B, 1, T, S) is added to the scores, None where plain causal attention does; `cache`
         (2, B, H, S, d / H) holds keys and values up to position `at`."""
         b, t, d = x.shape
-        q, k, v = self.qkv(self.ln_1(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        qkv = self.qkv(self.ln_1(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv
         if cache is not None:
-            cache[0, :, :, at : at + t], cache[1, :, :, at : at + t] = k, v
-            k, v = cache[0, :, :, : at + t], cache[1, :, :, : at + t]
+            cache[:, :, :, at : at + t] = qkv[1:]
+            k, v = cache[:, :, :, : at + t]
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=bias is None and t > 1)
         x = x + self.out(mixed.transpose(1, 2).reshape(b, t, d))
-        hidden: Tensor = x + self.down(functional.gelu(self.up(self.ln_2(x)), approximate="tanh"))
+        hidden: Tensor = x + self.down(functional.gelu(self.up(self.ln_2(x))))
         return hidden
 
 
@@ -78,9 +79,15 @@ class Network(nn.Module):
                 weight.data.zero_()
 
     def forward(
-        self, tokens: Tensor, places: Tensor, bias: Tensor | None, caches: Sequence[Tensor] | None = None, at: int = 0
+        self,
+        tokens: Tensor,
+        places: Tensor | None,
+        bias: Tensor | None,
+        caches: Sequence[Tensor] | None = None,
+        at: int = 0,
     ) -> Tensor:
-        x = self.wte(tokens) + self.wpe(places)
+        """`places` (B, T) are the tokens' positions; None where row for row they are at, at + 1, ..."""
+        x = self.wte(tokens) + (self.wpe.weight[at : at + tokens.shape[1]] if places is None else self.wpe(places))
         for k, block in enumerate(self.blocks):
             x = block(x, bias, None if caches is None else caches[k], at)
         hidden: Tensor = self.ln_f(x)
@@ -101,7 +108,12 @@ class GPT:
         self.network, self.words = Network(shape, seed), tuple(words)
         self.pad, self.eos, self.vocabulary = pad, eos, shape.vocabulary
         self._ids = {word: k for k, word in enumerate(words)}
-        self.identity = {"native": 1, **asdict(shape), "words": digest(list(words))[:16], "seed": seed}
+        self.identity: Mapping[str, Any] = {
+            "native": 1,
+            **asdict(shape),
+            "words": digest(list(words))[:16],
+            "seed": seed,
+        }
         self.name = f"gpt:{digest(self.identity)[:8]}"
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -114,45 +126,49 @@ class GPT:
         return [" ".join(self.words[t] for t in row if t not in (self.pad, self.eos)) for row in rows]
 
     def logits(self, rows: Rows) -> Tensor:
-        hidden = self.hidden(rows)[:, :-1]
-        return hidden @ self.network.wte.weight.T
+        seen = Rows(rows.tokens[:, :-1], rows.mask[:, :-1], rows.start)  # the last token predicts nothing
+        return functional.linear(self.hidden(seen), self.network.wte.weight)
 
     def hidden(self, rows: Rows) -> Tensor:
-        return self._states(rows)[:, rows.start - 1 :]
-
-    def _states(self, rows: Rows) -> Tensor:
         length = rows.tokens.shape[1]
         if length > self.network.shape.context:
-            raise ModelError(f"rows of {length} tokens exceed the context of {self.network.shape.context}")
+            raise ModelError(
+                f"rows of {length} tokens exceed the context of {self.network.shape.context}; "
+                "shorten them, or make the model with Shape(context=...)"
+            )
         places, bias = _places(rows.mask, rows.start)
-        states: Tensor = self.network(rows.tokens, places, bias)
+        states: Tensor = self.network(rows.tokens, places, bias)[:, rows.start - 1 :]
         return states
 
     @torch.no_grad()
     def generate(self, prompts: Rows, sampling: Sampling, generator: torch.Generator) -> Rows:
         shape, (b, p) = self.network.shape, prompts.tokens.shape
         if p + sampling.tokens > shape.context:
-            raise ModelError(f"{p} + {sampling.tokens} tokens exceed the context of {shape.context}")
+            raise ModelError(
+                f"{p} tokens of prompt and {sampling.tokens} to sample exceed the context of {shape.context}; "
+                "shorten them, or make the model with Shape(context=...)"
+            )
         total = p + sampling.tokens
         caches = [torch.zeros(2, b, shape.heads, total, shape.width // shape.heads) for _ in range(shape.layers)]
         tokens = torch.full((b, total), self.pad)
         tokens[:, :p] = prompts.tokens
         mask = torch.zeros(b, total, dtype=torch.bool)
         mask[:, :p] = prompts.mask
-        padded = not bool(prompts.mask.all())
         places, bias = _places(prompts.mask, p)
         hidden = self.network(prompts.tokens, places, bias, caches)[:, -1]
-        place, alive = places[:, -1:], torch.ones(b, dtype=torch.bool)
+        alive = torch.ones(b, dtype=torch.bool)
         for step in range(sampling.tokens):
-            drawn = draw(hidden @ self.network.wte.weight.T, sampling, step, self.eos, generator)
+            drawn = draw(functional.linear(hidden, self.network.wte.weight), sampling, step, self.eos, generator)
             tokens[:, p + step] = torch.where(alive, drawn, self.pad)
             mask[:, p + step] = alive
             alive = alive & (drawn != self.eos)
             if step + 1 == sampling.tokens or not alive.any():
                 break
-            place = place + 1
-            seen = _bias(mask[:, None, : p + step + 1]) if padded else None
-            hidden = self.network(tokens[:, p + step : p + step + 1], place, seen, caches, p + step)[:, -1]
+            at = p + step
+            place, seen = None, None
+            if places is not None:
+                place, seen = places[:, -1:] + step + 1, _bias(mask[:, None, : at + 1])
+            hidden = self.network(tokens[:, at : at + 1], place, seen, caches, at)[:, -1]
         return Rows(tokens, mask, p)
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -168,7 +184,7 @@ class GPT:
         self.network.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
 
     def save(self, folder: Path) -> None:
-        """GPT-2's names and layout, with the words in `vocab.json`."""
+        """GPT-2's names and layout, and a tokenizer that splits at spaces."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -176,12 +192,25 @@ class GPT:
         config: dict[str, Any] = {
             "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": shape.vocabulary,
             "n_positions": shape.context, "n_embd": shape.width, "n_layer": shape.layers, "n_head": shape.heads,
-            "activation_function": "gelu_new", "bos_token_id": self.eos, "eos_token_id": self.eos,
+            "activation_function": "gelu", "bos_token_id": self.eos, "eos_token_id": self.eos,
             "pad_token_id": self.pad, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
         }  # fmt: skip
-        (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
-        (folder / "vocab.json").write_text(json.dumps(self._ids, ensure_ascii=False), encoding="utf-8")
+        for name, content in {"config": config, **self._tokenizer()}.items():
+            (folder / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
         save_file(_as_gpt2(self.network.state_dict()), folder / "model.safetensors", {"format": "pt"})
+
+    def _tokenizer(self) -> dict[str, dict[str, Any]]:
+        special = {"pad_token": self.words[self.pad], "eos_token": self.words[self.eos]}
+        flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False) | {"special": True}
+        return {
+            "tokenizer": {
+                "version": "1.0", "model": {"type": "WordLevel", "vocab": self._ids, "unk_token": self.words[self.pad]},
+                "added_tokens": [{"id": self._ids[word], "content": word, **flags} for word in special.values()],
+                "pre_tokenizer": {"type": "WhitespaceSplit"}, "normalizer": None, "post_processor": None,
+                "decoder": None, "truncation": None, "padding": None,
+            },
+            "tokenizer_config": {"tokenizer_class": "PreTrainedTokenizerFast", **special},
+        }  # fmt: skip
 
 
 def draw(logits: Tensor, sampling: Sampling, step: int, eos: int, generator: torch.Generator) -> Tensor:
@@ -190,16 +219,19 @@ def draw(logits: Tensor, sampling: Sampling, step: int, eos: int, generator: tor
         logits = logits.index_fill(1, torch.tensor([eos]), -torch.inf)
     if sampling.temperature == 0:
         return logits.argmax(-1)
-    p = torch.softmax(logits / sampling.temperature, -1)
-    return torch.multinomial(p, 1, generator=generator)[:, 0]
+    # one uniform number against the cumulated probabilities, in double precision so that nothing impossible is drawn:
+    # a fifth of the time of torch.multinomial, which draws an exponential for every word
+    reached = torch.softmax(logits.double() / sampling.temperature, -1).cumsum(-1)
+    u = torch.rand(len(logits), 1, generator=generator, dtype=torch.float64) * reached[:, -1:]
+    return torch.searchsorted(reached, u, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
 
 
-def _places(mask: Tensor, start: int) -> tuple[Tensor, Tensor | None]:
+def _places(mask: Tensor, start: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
     """Positions counted from the first real token, and the attention bias; None where nothing is padded on the left
     (padding on the right is never seen by what comes before it)."""
     length = mask.shape[1]
     if bool(mask[:, :start].all()):
-        return torch.arange(length).expand(len(mask), -1), None
+        return None, None
     places = (mask.long().cumsum(1) - 1).clamp(min=0)
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     visible = causal & mask[:, None, :]
