@@ -227,11 +227,14 @@ class Lab:
         stage, how = self.samples(n), self.settings.labels
         recipe = {"overseer": self.identity_of(text), "samples": stage.key(self.steps), "labels": asdict(how)}
         recipe |= {"reference": self.reference().key(self.steps)}
+        soft = how.soft or parse(text).name in ("judge", "weak")
+        if soft:
+            recipe["soft"] = True
 
         def compute() -> dict[str, Any]:
             value = stage.run(self.steps)
             judged = compared(self.labeller(text).compares, value["prompts"], value["responses"])
-            given = judged if how.soft else judged.sampled(derive(self.seed, "rlhf/labels"))
+            given = judged if soft else judged.sampled(derive(self.seed, "rlhf/labels"))
             found = {"left": given.left, "right": given.right, "p": given.p, "dropped": given.dropped}
             found |= {"gap": judged.gap if np.isfinite(judged.gap) else None}
             if self.ground.gold is not None:

@@ -152,9 +152,11 @@ def _biased(graded: Sequence[Outcome]) -> str:
     gaps = [_value(o, "gold_peak") - _value(o, "gold_at_peak_fresh") for o in graded if o.trained]
     if not gaps:
         return ""
+    lost = float(np.mean(gaps))
+    said = f"have {lost:.2f} less gold" if lost > 0 else f"lose nothing ({-lost:+.2f})"
     return (
-        f"A peak chosen on noisy evaluations is biased upwards: on fresh prompts the chosen checkpoints have {np.mean(gaps):.2f}"
-        f" less gold on average over {len(gaps)} arms (gold_at_peak_fresh is the number to quote)."
+        f"A peak chosen on noisy evaluations is biased upwards: on fresh prompts the chosen checkpoints {said} on average over"
+        f" {len(gaps)} arms (gold_at_peak_fresh is the number to quote)."
     )
 
 

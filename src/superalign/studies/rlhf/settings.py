@@ -28,9 +28,9 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """How pairs are labelled: `samples` responses to each prompt, all their pairs. A label is drawn from the overseer's
-    probability, or is that probability (`soft`). `sharpness`: the odds in nats with which gold prefers a response that
-    is one standard deviation better."""
+    """How pairs are labelled: `samples` responses to each prompt, all their pairs. The label of gold and of a program is
+    drawn from its probability, as people click; that of a judge or a weak model is its probability, and every label is
+    with `soft`. `sharpness`: the odds in nats with which gold prefers a response that is one standard deviation better."""
 
     samples: int = 4
     soft: bool = False
