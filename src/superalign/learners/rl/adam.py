@@ -53,15 +53,13 @@ class Adam:
         weights: list[Tensor] = [self.parameters[k] for k in moving]
         gradients = [g for k in moving if (g := self.parameters[k].grad) is not None]
         first, second = [self.first[k] for k in moving], [self.second[k] for k in moving]
-        torch._foreach_lerp_(first, gradients, 1 - b1)
-        torch._foreach_mul_(second, b2)
-        torch._foreach_addcmul_(second, gradients, gradients, 1 - b2)
-        if self.constants.decay:
-            torch._foreach_mul_(weights, 1 - rate * self.constants.decay)
-        mean, spread = 1 - b1**self.steps, (1 - b2**self.steps) ** 0.5
-        root = torch._foreach_sqrt(second)
-        torch._foreach_add_(root, eps if self.constants.eps_first else eps * spread)
-        torch._foreach_addcdiv_(weights, first, root, -rate * spread / mean)
+        if self.constants.eps_first:
+            eps /= (1 - b2**self.steps) ** 0.5  # the kernel adds it to the corrected root
+        done = [torch.tensor(float(self.steps))] * len(moving)
+        torch._fused_adamw_(
+            weights, gradients, first, second, [], done, lr=rate, beta1=b1, beta2=b2, eps=eps,
+            weight_decay=self.constants.decay, amsgrad=False, maximize=False,
+        )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
         """Moments as named arrays."""

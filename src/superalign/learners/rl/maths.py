@@ -127,8 +127,7 @@ def adaptive_beta(beta: float, kl: float, target: float, episodes: int, horizon:
 def token_logprobs(logits: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
     """Log-probability of each token, (B, R), from logits (B, R, V) divided by the temperature."""
     scaled = logits if temperature == 1.0 else logits / temperature
-    chosen = scaled.gather(-1, tokens[..., None])[..., 0]
-    return chosen - scaled.logsumexp(-1)
+    return torch.log_softmax(scaled, -1).gather(-1, tokens[..., None])[..., 0]
 
 
 def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:

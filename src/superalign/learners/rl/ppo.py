@@ -114,7 +114,8 @@ class Value:
 
     def __call__(self, rows: Rows, policy: Policy) -> Tensor:
         """The value before each response token, (B, R), gradients kept."""
-        hidden = (self.backbone or policy).hidden(rows)[:, :-1]
+        seen = Rows(rows.tokens[:, :-1], rows.mask[:, :-1], rows.start)  # nothing is predicted after the last token
+        hidden = (self.backbone or policy).hidden(seen)
         values: Tensor = self.head(hidden)[..., 0]
         return values.to(rows.tokens.device)
 

@@ -71,9 +71,7 @@ class RewardModel:
 
     def __call__(self, rows: Rows) -> Tensor:
         """The reward of each row, (B,), gradients kept."""
-        hidden = self.backbone.hidden(rows)
-        last = hidden[torch.arange(len(hidden)), rows.response_mask.sum(1)]
-        value: Tensor = self.gain * self.head(last)[:, 0] + self.bias
+        value: Tensor = self.gain * self.head(self.backbone.hidden(to_the_right(rows))[:, 0])[:, 0] + self.bias
         return value
 
     @torch.no_grad()
@@ -117,6 +115,16 @@ class RewardModel:
             {k[5:]: torch.from_numpy(np.array(v)) for k, v in state.items() if k.startswith("head.")}
         )
         self.backbone.load({k: v for k, v in state.items() if k not in ("gain", "bias") and not k.startswith("head.")})
+
+
+def to_the_right(rows: Rows) -> Rows:
+    """The same texts, each ending in the last column and all prompt: the one state that is read is the one after it."""
+    length = rows.tokens.shape[1]
+    empty = length - rows.start - rows.response_mask.sum(1)
+    if not empty.any():
+        return Rows(rows.tokens, rows.mask, length)
+    order = (torch.arange(length) - empty[:, None]) % length
+    return Rows(rows.tokens.gather(1, order), rows.mask.gather(1, order), length)
 
 
 def reward_model(
