@@ -225,7 +225,8 @@ class Lab:
     def labels(self, text: str, n: int) -> Stage:
         """All pairs of these samples, labelled."""
         stage, how = self.samples(n), self.settings.labels
-        recipe = {"overseer": self.identity_of(text), "samples": stage.key(self.steps), "labels": asdict(how)}
+        recipe: dict[str, Any] = {"overseer": self.identity_of(text), "samples": stage.key(self.steps)}
+        recipe |= {"labels": asdict(how)}
         recipe |= {"reference": self.reference().key(self.steps)}
         soft = how.soft or parse(text).name in ("judge", "weak")
         if soft:
