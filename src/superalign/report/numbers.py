@@ -67,7 +67,9 @@ def column_digits(numbers: Iterable[Number]) -> int | None:
     """
     known = [n for n in numbers if is_defined(n)]
     fractions = [n for n in known if not all(v is None or float(v).is_integer() for v in (n.value, n.low, n.high))]
-    wanted = sorted(digits(n) for n in fractions or known)
+    if known and not fractions:
+        return 0  # counts and ranks
+    wanted = sorted(digits(n) for n in fractions)
     return wanted[(len(wanted) - 1) // 2] if wanted else None
 
 

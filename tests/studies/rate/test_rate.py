@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from superalign.core import records
 from superalign.core.errors import Degenerate, SpecError, TaskError
 from superalign.core.spec import Record, validate
+from superalign.core.steps import encode
 from superalign.store import open_store
 from superalign.studies.rate import Rate, rate
 from superalign.studies.rate.votes import load
@@ -128,3 +131,35 @@ def test_errors_say_what_to_type(tmp_path):
     with pytest.raises(Degenerate, match="undefeated: a"):
         run({"votes": won}, tmp_path)
     assert "ridge" in " ".join(run({"votes": won, "ridge": 0.1}, tmp_path).notes)
+
+
+def kept(store: Any, study: str, artifacts: dict[str, bytes]) -> None:
+    keys = {name: f"test/{name}" for name in artifacts}
+    for name, data in artifacts.items():
+        store.put(keys[name], data)
+    records.save(
+        store,
+        Record(
+            id=f"{study}-1", study=study, title="a record", spec={"study": study}, spec_hash="0", created="2026-01-01",
+            versions={}, machine={}, conditions=(), artifacts=keys,
+        ),
+    )  # fmt: skip
+
+
+def test_policies_of_a_record_meet_on_their_prompts(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(0, 1, 200)
+    gold = {"ppo": base + 1, "dpo": base + rng.normal(0.5, 1, 200), "best-of-n": rng.normal(0, 1, 40)}
+    with open_store(str(tmp_path / "s.sqlite")) as store:
+        kept(store, "rlhf", {f"{arm}/seed 0": encode({"final/gold": values}) for arm, values in gold.items()})
+        record = rate(validate(Rate, {"votes": "last"}), store)
+    assert [c.name for c in record.conditions] == ["ppo", "dpo"]
+    assert record.condition("ppo").numbers["votes"].value == 200
+    assert "200 items of rlhf-1" in " ".join(record.notes)
+
+
+def test_a_record_without_games_or_policies_is_named(tmp_path: Path) -> None:
+    with open_store(str(tmp_path / "s.sqlite")) as store:
+        kept(store, "w2s", {})
+        with pytest.raises(TaskError, match="w2s-1 has 0 conditions with graded games or policies"):
+            rate(validate(Rate, {"votes": "w2s-1"}), store)
