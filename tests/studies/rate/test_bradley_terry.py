@@ -259,7 +259,7 @@ class TestDegenerate:
         _, votes = world(4, 500, 0)
         length = np.asarray([1.0, 2.0, 3.0, 5.0])
         z = (length[votes.left] - length[votes.right])[:, None]
-        with pytest.raises(Degenerate, match="a style only repeats who competes"):
+        with pytest.raises(Degenerate, match="a style or the side only repeats who competes"):
             fit(rows(votes.left, votes.right, votes.won, 4, z=z))
 
     def test_all_ties_are_equal_strengths(self):

@@ -156,6 +156,8 @@ def test_policies_of_a_record_meet_on_their_prompts(tmp_path: Path) -> None:
     assert [c.name for c in record.conditions] == ["ppo", "dpo"]
     assert record.condition("ppo").numbers["votes"].value == 200
     assert "200 items of rlhf-1" in " ".join(record.notes)
+    # the first competitor always stands on the left, so a side's advantage cannot be told from it
+    assert "the side only repeats who competes" in str(record.tables["checks"].rows[0])
 
 
 def test_a_record_without_games_or_policies_is_named(tmp_path: Path) -> None:

@@ -179,7 +179,10 @@ def newton(votes: Rows, ridge: float, ridge_z: float, start: Floats | None) -> t
     loss = _loss(votes, at, penalty)
     for step in range(1, _STEPS + 1):
         gradient, hessian = _slopes(votes, at, penalty)
-        move = np.linalg.solve(hessian, gradient)
+        try:
+            move = np.linalg.solve(hessian, gradient)
+        except np.linalg.LinAlgError:
+            break
         length = 1.0
         while (ahead := _loss(votes, at - length * move, penalty)) > loss + 1e-12 * abs(loss) and length > 1e-6:
             length /= 2
@@ -189,7 +192,7 @@ def newton(votes: Rows, ridge: float, ridge_z: float, start: Floats | None) -> t
         if np.abs(length * move).max(initial=0.0) < TOLERANCE:
             return at, _slopes(votes, at, penalty)[1], step
     raise Degenerate(
-        f"ratings did not settle in {_STEPS} steps: some competitor is separated, or a style only repeats who competes;"
+        "ratings did not settle: some competitor is separated, or a style or the side only repeats who competes;"
         " give a ridge (--ridge 0.01)"
     )
 
