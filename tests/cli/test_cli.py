@@ -206,7 +206,10 @@ def kept(path: Path) -> int:
 
 def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     """SIGINT in the middle: exit code 130, a word on how to go on, and the same numbers in the end."""
-    script = "from superalign.cli.main import main; main()"
+    # workers of a parallel test run ignore SIGINT, and what they start inherits that
+    script = (
+        "import signal as s; s.signal(s.SIGINT, s.default_int_handler); from superalign.cli.main import main; main()"
+    )
     command = [sys.executable, "-c", script, *SMALL, "--store", "s.sqlite", "--json"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(
