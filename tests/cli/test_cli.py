@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from superalign.cli.main import main
 from superalign.core.registry import KINDS
 from tests.studies.test_w2s import same
 
@@ -23,24 +22,6 @@ SMALL = [
     "w2s", "--task", "digits", "--weak", "linear:pool=2:C=1", "--strong", "random-features:width=200:C=.3",
     "--methods", "xent,hard+xent", "--seeds", "2", "--sizes", "weak_train=60,transfer=200,validation=60,test=200",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def superalign(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Run the command in an empty folder: `superalign(*arguments) -> (exit code, stdout, stderr)`."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["superalign", *arguments])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def test_help_of_every_command_has_an_example(superalign: Any) -> None:

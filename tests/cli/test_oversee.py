@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from superalign.cli.main import main
-
 SMALL = ["oversee", "--task", "evidence", "--items", "12", "--protocols", "direct,debate"]
-
-
-@pytest.fixture
-def superalign(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Run the command in an empty folder: `superalign(*arguments) -> (exit code, stdout, stderr)`."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["superalign", *arguments])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def test_a_study_from_the_plan_to_the_report(superalign: Any, tmp_path: Path) -> None:

@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_cli import superalign
 from tests.studies.rlhf.tiny import SETTINGS
-
-__all__ = ["superalign"]
 
 SMALL = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
 

@@ -7,9 +7,9 @@ artifact, charts, costs, the oracle audit and failures by kind.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from superalign.core.digest import digest
 from superalign.core.errors import SpecError, nearest
@@ -19,6 +19,22 @@ class Value(BaseModel):
     """A frozen value that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _count(value: Any) -> Any:
+    return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Seeds = Annotated[tuple[int, ...], BeforeValidator(_count), Field(min_length=1)]
+"""Seeds of a study: a list of them, or how many."""
+
+
+def distinct(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values of a field. Raises ValueError, which a spec reports, for one that is given twice."""
+    repeated = [v for v in value if value.count(v) > 1]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is given twice")
+    return value
 
 
 class Spec(Value):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from typing import Protocol as Interface
 
+from superalign.core import records
 from superalign.core.errors import SpecError, nearest
 from superalign.core.ports import Progress, Store, silent
 from superalign.core.registry import find, names
@@ -75,6 +76,26 @@ def spec_of(values: dict[str, Any], where: str = "the spec") -> Spec:
         raise SpecError(f'{where} needs a line `study = "..."`, got {study!r}; {nearest(str(study), names("studies"))}')
     kind: type[Spec] = find("studies", study).spec
     return validate(kind, values)
+
+
+def finish(prepared: Prepared, store: Store | None, progress: Progress = silent) -> Record:
+    """Run a prepared study and, where there is a store, keep its record in it."""
+    record = prepared.run(progress)
+    if store is not None:
+        records.save(store, record)
+    return record
+
+
+def circumstances(spec: Spec) -> dict[str, Any]:
+    """What every record says of its spec and of how it came about: the fields of `Record` that are not results."""
+    return {
+        "study": spec.study,
+        "spec": spec.model_dump(mode="json", exclude_none=True),
+        "spec_hash": spec.digest,
+        "created": now(),
+        "versions": versions(),
+        "machine": machine(),
+    }
 
 
 def versions() -> dict[str, str]:

@@ -17,6 +17,9 @@ T = TypeVar("T")
 Steps = Generator[Sequence[Ask], Sequence[Reply], T]
 """A part of a game: yields asks, is sent their replies, returns a value."""
 
+Said = Sequence[Sequence[Reply]]
+"""The replies of a game so far, turn by turn."""
+
 
 def together(parts: Sequence[Steps[T]]) -> Steps[list[T]]:
     """Run parts side by side and return their values in order.
@@ -43,12 +46,17 @@ def together(parts: Sequence[Steps[T]]) -> Steps[list[T]]:
     return [values[k] for k in range(len(parts))]
 
 
-def intercept(moves: Moves, serve: Callable[[Ask], Steps[Reply]]) -> Moves:
-    """The same game, where `serve(ask)` takes the place of each ask: it may ask otherwise, or several times."""
+def intercept(moves: Moves, serve: Callable[[Ask, Said], Steps[Reply]]) -> Moves:
+    """The same game, where `serve(ask, said)` takes the place of each ask: it may ask otherwise, or several times.
+
+    `said` holds the replies of the turns before.
+    """
+    said: list[list[Reply]] = []
     try:
         asks = next(moves)
         while True:
-            replies: list[Reply] = yield from together([serve(ask) for ask in asks])
+            replies: list[Reply] = yield from together([serve(ask, tuple(said)) for ask in asks])
+            said.append(replies)
             asks = moves.send(replies)
     except StopIteration as end:
         verdict: Verdict = end.value

@@ -16,7 +16,7 @@ from torch import Tensor
 from superalign.core.types import Overseer
 from superalign.learners.rl import maths
 from superalign.learners.rl.learning import Learning
-from superalign.learners.rl.loop import means, passes, train
+from superalign.learners.rl.loop import step_through, train
 from superalign.learners.rl.options import OnPolicy, require
 from superalign.learners.rl.progress import Watching
 from superalign.learners.rl.rollouts import Rollouts, logprobs
@@ -84,14 +84,11 @@ def grpo(
 
     def update(learning: Learning, batch: Rollouts, watching: Watching) -> dict[str, float]:
         advantages = maths.group_advantages(rewards(batch, learning, options), options.group, options.scale)
-        known = (~batch.scores.isnan()).nonzero()[:, 0]
-        batch, advantages = batch.only(known), advantages[known]
-        told = []
-        for _, _, rows in passes(learning, watching, len(known), options.epochs, options.minibatches):
-            learning.zero()
-            stats = backward(learning.policy, batch.only(rows), advantages[rows], options)
-            told.append(stats | {"gradient": learning.step(stats["loss"])})
-        return means(told)
+
+        def slopes(rows: Rollouts, weights: Tensor) -> dict[str, float]:
+            return backward(learning.policy, rows, weights, options)
+
+        return step_through(learning, watching, batch, advantages, (options.epochs, options.minibatches), slopes)
 
     return train(Learning(policy, options), reference, prompts, overseer, watching, update, options.group, once)
 

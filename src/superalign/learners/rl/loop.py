@@ -85,6 +85,28 @@ def passes(
             yield epoch, k, part
 
 
+def step_through(
+    learning: Learning,
+    watching: Watching,
+    batch: Rollouts,
+    advantages: Tensor,
+    times: tuple[int, int],
+    backward: Callable[[Rollouts, Tensor], dict[str, float]],
+) -> dict[str, float]:
+    """Optimiser steps on the responses whose scores are known, in (epochs, minibatches); returns the means of the reports.
+
+    `backward(rows, advantages)` adds the gradients of one minibatch and returns what to report, its loss among it.
+    """
+    known = (~batch.scores.isnan()).nonzero()[:, 0]
+    batch, advantages = batch.only(known), advantages[known]
+    told = []
+    for _, _, rows in passes(learning, watching, len(known), *times):
+        learning.zero()
+        stats = backward(batch.only(rows), advantages[rows])
+        told.append(stats | {"gradient": learning.step(stats["loss"])})
+    return means(told)
+
+
 def means(told: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The mean of each number over all updates of an iteration."""
     return {name: sum(one[name] for one in told) / len(told) for name in told[0]}

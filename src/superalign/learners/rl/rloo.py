@@ -16,7 +16,7 @@ from superalign.core.types import Overseer
 from superalign.learners.rl import maths
 from superalign.learners.rl.grpo import grouped
 from superalign.learners.rl.learning import Learning
-from superalign.learners.rl.loop import means, passes, train
+from superalign.learners.rl.loop import step_through, train
 from superalign.learners.rl.options import OnPolicy
 from superalign.learners.rl.progress import Watching
 from superalign.learners.rl.rollouts import Rollouts, logprobs
@@ -59,14 +59,11 @@ def rloo(
     def update(learning: Learning, batch: Rollouts, watching: Watching) -> dict[str, float]:
         kl = maths.real(maths.kl_estimate(batch.old, batch.reference, options.kl), batch.mask).sum(1)
         advantages = maths.leave_one_out(batch.scores - learning.beta * kl, options.group)
-        known = (~batch.scores.isnan()).nonzero()[:, 0]
-        batch, advantages = batch.only(known), advantages[known]
-        told = []
-        for _, _, rows in passes(learning, watching, len(known), options.epochs, options.minibatches):
-            learning.zero()
-            stats = backward(learning.policy, batch.only(rows), advantages[rows], options)
-            told.append(stats | {"gradient": learning.step(stats["loss"])})
-        return means(told)
+
+        def slopes(rows: Rollouts, weights: Tensor) -> dict[str, float]:
+            return backward(learning.policy, rows, weights, options)
+
+        return step_through(learning, watching, batch, advantages, (options.epochs, options.minibatches), slopes)
 
     return train(Learning(policy, options), reference, prompts, overseer, watching, update, options.group, once)
 

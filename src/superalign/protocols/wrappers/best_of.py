@@ -7,12 +7,11 @@ to the role `preference` instead. The draft that gives the speaker's own side th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from superalign.core.errors import SpecError
-from superalign.core.types import Ask, Item, Moves, Protocol, Reply, Seat, Verdict
-from superalign.protocols.compose import Steps, draws, once, together
+from superalign.core.types import Ask, Item, Moves, Protocol, Reply, Seat
+from superalign.protocols.compose import Said, Steps, draws, intercept, once, together
 from superalign.protocols.replies import choose
 from superalign.protocols.room import judging
 from superalign.protocols.rules import Rules, rules
@@ -31,30 +30,18 @@ def best_of(protocol: Protocol, *, n: int = 4, temperature: float = 0.8) -> Rule
         raise SpecError(f"best_of draws n=1 drafts or more, got n={n}")
     inner = rules(protocol)
 
-    def serve(ask: Ask, item: Item, seat: Seat, said: Sequence[Sequence[Reply]]) -> Steps[Reply]:
-        if ask.choices or judging(ask.role) or _side(ask) is None:
-            return (yield from once(ask))
-        replies = yield draws(ask, n, temperature)
-        drafts = [reply for reply in replies if reply.failure is None]
-        if len(drafts) < 2:
-            return (drafts or replies)[0]
-        ratings = yield from together([_rated(draft, ask, inner(item, seat), said) for draft in drafts])
-        return drafts[max(range(len(drafts)), key=ratings.__getitem__)]
-
     def play(item: Item, seat: Seat) -> Moves:
-        moves = inner(item, seat)
-        said: list[list[Reply]] = []
-        try:
-            asks = next(moves)
-            while True:
-                replies: list[Reply] = yield from together([serve(ask, item, seat, tuple(said)) for ask in asks])
-                said.append(replies)
-                asks = moves.send(replies)
-        except StopIteration as end:
-            verdict: Verdict = end.value
-            return verdict
-        finally:
-            moves.close()
+        def serve(ask: Ask, said: Said) -> Steps[Reply]:
+            if ask.choices or judging(ask.role) or _side(ask) is None:
+                return (yield from once(ask))
+            replies = yield draws(ask, n, temperature)
+            drafts = [reply for reply in replies if reply.failure is None]
+            if len(drafts) < 2:
+                return (drafts or replies)[0]
+            ratings = yield from together([_rated(draft, ask, inner(item, seat), said) for draft in drafts])
+            return drafts[max(range(len(drafts)), key=ratings.__getitem__)]
+
+        return intercept(inner(item, seat), serve)
 
     return inner.wrapped(play)
 
@@ -63,7 +50,7 @@ def _side(ask: Ask) -> str | None:
     return ask.item.info.get("assigned") if ask.item is not None else None
 
 
-def _rated(draft: Reply, ask: Ask, fork: Moves, said: Sequence[Sequence[Reply]]) -> Steps[float]:
+def _rated(draft: Reply, ask: Ask, fork: Moves, said: Said) -> Steps[float]:
     """What the preference judge gives to the speaker's side if the speaker says `draft` here; 0 where it decides
     nothing. Where several decisions come at once (both orders, several draws) their sum."""
     side = _side(ask)

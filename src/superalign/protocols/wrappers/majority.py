@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from superalign.core.errors import SpecError
 from superalign.core.types import Ask, Item, Moves, Protocol, Reply, Seat
-from superalign.protocols.compose import Steps, draws, intercept, once
+from superalign.protocols.compose import Said, Steps, draws, intercept, once
 from superalign.protocols.replies import choose
 from superalign.protocols.room import judging
 from superalign.protocols.rules import Rules, rules
@@ -22,7 +22,7 @@ def majority(protocol: Protocol, *, k: int = 5, temperature: float = 0.8) -> Rul
         raise SpecError(f"majority draws k=1 times or more, got k={k}")
     inner = rules(protocol)
 
-    def serve(ask: Ask) -> Steps[Reply]:
+    def serve(ask: Ask, said: Said) -> Steps[Reply]:
         if not ask.choices or not judging(ask.role):
             return (yield from once(ask))
         replies = yield draws(ask, k, temperature)

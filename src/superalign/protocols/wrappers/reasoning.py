@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from superalign.core.types import Ask, Item, Message, Moves, Protocol, Reply, Seat
-from superalign.protocols.compose import Steps, intercept, once
+from superalign.protocols.compose import Said, Steps, intercept, once
 from superalign.protocols.room import judging
 from superalign.protocols.rules import Rules, rules
 from superalign.protocols.speech import aloud
@@ -29,7 +29,7 @@ def reasoning(protocol: Protocol) -> Rules:
     more, and then counts as empty."""
     inner = rules(protocol)
 
-    def serve(ask: Ask) -> Steps[Reply]:
+    def serve(ask: Ask, said: Said) -> Steps[Reply]:
         if not judging(ask.role):
             return (yield from (once(ask) if ask.choices else _spoken(ask)))
         return (yield from (_decided(ask) if ask.choices else once(ask)))

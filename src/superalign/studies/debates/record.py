@@ -13,7 +13,7 @@ from superalign.core import records
 from superalign.core.digest import digest
 from superalign.core.ports import Progress, Store, silent
 from superalign.core.spec import Audit, Condition, Number, Record
-from superalign.core.study import Plan, Planned, Study, machine, now, versions
+from superalign.core.study import Plan, Planned, Study, circumstances, finish
 from superalign.protocols.played import Archive, pack
 from superalign.report.numbers import format_number
 from superalign.studies.debates import figures
@@ -97,13 +97,8 @@ class Remeasured:
         conditions = tuple(self._condition(c, quotes) for c in self.conditions)
         return Record(
             id=self.id,
-            study="debates",
             title=f"Recorded debates: {self.corpus.name}, judged by people",
-            spec=self.spec.model_dump(mode="json"),
-            spec_hash=self.spec.digest,
-            created=now(),
-            versions=versions(),
-            machine=machine(),
+            **circumstances(self.spec),
             conditions=conditions,
             artifacts=self._keep(),
             charts=figures.charts(self, conditions),
@@ -193,10 +188,7 @@ def prepare(spec: Debates, store: Store | None = None) -> Remeasured:
 
 def debates(spec: Debates, store: Store | None = None, progress: Progress = silent) -> Record:
     """Re-measure the recorded judges and return the record; with a store, the games are kept in it."""
-    record = prepare(spec, store).run(progress)
-    if store is not None:
-        records.save(store, record)
-    return record
+    return finish(prepare(spec, store), store, progress)
 
 
 study = Study("debates", Debates, prepare)

@@ -12,7 +12,7 @@ import numpy as np
 
 from superalign.core.resample import Ints, resample
 from superalign.core.spec import Audit, Condition, Number, Record, Table
-from superalign.core.study import machine, now, versions
+from superalign.core.study import circumstances
 from superalign.studies.oversee import control, elo, figures, gaps
 from superalign.studies.oversee.conditions import ALONE, CEILING, FLOOR, Contest, suffix
 from superalign.studies.oversee.contrast import Contrast, contrasts
@@ -58,13 +58,8 @@ def record_of(sweep: Sweep, played: Results) -> Record:
     }
     return Record(
         id=sweep.id,
-        study="oversee",
         title=_title(sweep),
-        spec=sweep.spec.model_dump(mode="json", exclude_none=True),
-        spec_hash=sweep.spec.digest,
-        created=now(),
-        versions=versions(),
-        machine=machine(),
+        **circumstances(sweep.spec),
         conditions=tuple(parts.conditions),
         artifacts={f"games/{name}": archive for name, archive in played.archives.items()},
         charts=parts.charts,

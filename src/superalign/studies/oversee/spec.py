@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from superalign.core.errors import UserError
-from superalign.core.spec import Spec
+from superalign.core.spec import Seeds, Spec, distinct
 from superalign.models.flawed import flaw
 from superalign.tasks.source import Source
 
@@ -35,7 +35,7 @@ class Oversee(Spec):
     rounds: tuple[int, ...] = ()
     flaws: tuple[str, ...] = ()
     swap: bool = True
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: Seeds = (0,)
     unparsed: Literal["uniform", "exclude", "wrong"] = "uniform"
     tournament: bool = False
     gaps: bool = False
@@ -44,11 +44,6 @@ class Oversee(Spec):
     audits: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1)
     max_usd: float | None = Field(default=None, gt=0)
     prices: str | None = None
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count(cls, value: Any) -> Any:
-        return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("strength", "rounds", "audits", mode="before")
     @classmethod
@@ -68,10 +63,7 @@ class Oversee(Spec):
     @field_validator("protocols", "strength", "rounds", "flaws", "seeds", "attacks", "audits")
     @classmethod
     def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        repeated = [v for v in value if value.count(v) > 1]
-        if repeated:
-            raise ValueError(f"{repeated[0]!r} is given twice")
-        return value
+        return distinct(value)
 
     @field_validator("strength", "rounds")
     @classmethod

@@ -14,7 +14,7 @@ from superalign.core.ports import Model, Progress, Store, silent
 from superalign.core.registry import Ref, build, sources
 from superalign.core.spec import Record
 from superalign.core.steps import Steps, decode, encode
-from superalign.core.study import Plan, Planned, Study
+from superalign.core.study import Plan, Planned, Study, finish
 from superalign.core.transcript import Transcript
 from superalign.models.budgeted import Budgeted, Purse, budgeted
 from superalign.models.flawed import Flawed
@@ -205,12 +205,7 @@ def oversee(spec: Oversee, store: Store | None = None, progress: Progress = sile
 
     Without a store everything is computed in memory; with one, no reply is ever asked for twice.
     """
-    from superalign.core import records
-
-    record = prepare(spec, store).run(progress)
-    if store is not None:
-        records.save(store, record)
-    return record
+    return finish(prepare(spec, store), store, progress)
 
 
 study = Study("oversee", Oversee, prepare)

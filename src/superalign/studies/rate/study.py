@@ -14,7 +14,7 @@ from superalign.core.errors import Degenerate, SpecError, StoreError, TaskError,
 from superalign.core.ports import Progress, Store, silent
 from superalign.core.random import stream
 from superalign.core.spec import Condition, Number, Record, Table
-from superalign.core.study import Plan, Study, machine, now, versions
+from superalign.core.study import Plan, Study, circumstances
 from superalign.report import charts
 from superalign.studies.rate import games
 from superalign.studies.rate.agreement import alpha, raw_agreement
@@ -101,13 +101,8 @@ class Prepared:
         position = self.position()
         return Record(
             id=f"rate-{self.spec.digest[:8]}",
-            study="rate",
             title=f"Ratings of {len(self.votes.names)} competitors from {len(self.votes):,} votes",
-            spec=self.spec.model_dump(mode="json", exclude_none=True),
-            spec_hash=self.spec.digest,
-            created=now(),
-            versions=versions(),
-            machine=machine(),
+            **circumstances(self.spec),
             conditions=tuple(conditions),
             charts={name: self.chart(rated, name) for name, rated in {"all votes": main, **groups}.items()},
             tables={"checks": self.checks(main, position), "head to head": head_to_head(main)},

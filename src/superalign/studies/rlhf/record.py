@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from superalign.core.spec import Audit, Condition, Number, Record, Table
-from superalign.core.study import machine, now, versions
+from superalign.core.study import circumstances
 from superalign.report.numbers import format_number
 from superalign.studies.rlhf import figures, gates
 from superalign.studies.rlhf.outcome import Outcome, over, scalar
@@ -29,13 +29,8 @@ def record_of(sweep: Sweep, outcomes: Sequence[Outcome]) -> Record:
         tables["alarms"] = alarms
     return Record(
         id=sweep.id,
-        study="rlhf",
         title=f"RLHF on {sweep.spec.model or sweep.spec.world}: {', '.join(dict.fromkeys(a.algorithm for a in sweep.arms))}",
-        spec=sweep.spec.model_dump(mode="json", exclude_none=True),
-        spec_hash=sweep.spec.digest,
-        created=now(),
-        versions=versions(),
-        machine=machine(),
+        **circumstances(sweep.spec),
         conditions=(*_start(sweep, done), *(_condition(o) for o in outcomes)),
         artifacts={f"{o.arm.name}/seed {seed}": key for o in outcomes for seed, key in o.keys.items()},
         charts={**figures.frontiers(done), **figures.learning(done)},

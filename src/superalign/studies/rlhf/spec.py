@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from superalign.core.spec import Spec
+from superalign.core.spec import Seeds, Spec, distinct
 
 ALGORITHMS = ("ppo", "grpo", "rloo", "dpo", "rejection", "best-of-n")
 Algorithm = Literal["ppo", "grpo", "rloo", "dpo", "rejection", "best-of-n"]
@@ -41,12 +41,7 @@ class RLHF(Spec):
     value: tuple[Literal["rm", "zero"], ...] = ("rm",)
     cast: dict[str, str] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count(cls, value: Any) -> Any:
-        return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    seeds: Seeds = (0,)
 
     @field_validator("algorithms", "overseers", "reward", "rm_prompts", "beta", "ptx", "value", mode="before")
     @classmethod
@@ -58,10 +53,7 @@ class RLHF(Spec):
     def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if not value:
             raise ValueError("name at least one")
-        repeated = [v for v in value if value.count(v) > 1]
-        if repeated:
-            raise ValueError(f"{repeated[0]!r} is given twice")
-        return value
+        return distinct(value)
 
     @field_validator("rm_prompts", "beta", "ptx")
     @classmethod

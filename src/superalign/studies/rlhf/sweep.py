@@ -7,14 +7,13 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from superalign.core import records
 from superalign.core.digest import digest
 from superalign.core.errors import Degenerate, SpecError
 from superalign.core.ports import Progress, Store, silent
 from superalign.core.registry import sources
 from superalign.core.spec import Record
 from superalign.core.steps import Steps
-from superalign.core.study import Plan, Planned, Study
+from superalign.core.study import Plan, Planned, Study, finish
 from superalign.studies.rlhf import labellers
 from superalign.studies.rlhf.arms import Arm, arms
 from superalign.studies.rlhf.ground import Ground, given, world
@@ -118,10 +117,7 @@ def rlhf(spec: RLHF, store: Store | None = None, progress: Progress = silent) ->
 
     Without a store everything is computed in memory; with one, what it holds is not computed again.
     """
-    record = prepare(spec, store).run(progress)
-    if store is not None:
-        records.save(store, record)
-    return record
+    return finish(prepare(spec, store), store, progress)
 
 
 study = Study("rlhf", RLHF, prepare)

@@ -13,7 +13,7 @@ from superalign.core import measure
 from superalign.core.digest import digest
 from superalign.core.spec import Audit, Condition, Number, Record
 from superalign.core.steps import encode
-from superalign.core.study import machine, now, versions
+from superalign.core.study import circumstances
 from superalign.studies.w2s import figures
 from superalign.studies.w2s.anatomy import anatomy, misfit
 from superalign.studies.w2s.outcome import Outcome, Pair
@@ -42,13 +42,8 @@ def record_of(sweep: Sweep, pairs: Sequence[Pair]) -> Record:
     ran = [d for d in sweep.steps.done if not d.cached and d.name.startswith("w2s-")]
     return Record(
         id=sweep.id,
-        study="w2s",
         title=f"Weak-to-strong on {sweep.pool.name}: {', '.join(sweep.spec.weak)} supervises {', '.join(sweep.spec.strong)}",
-        spec=sweep.spec.model_dump(mode="json", exclude_none=True),
-        spec_hash=sweep.spec.digest,
-        created=now(),
-        versions=versions(),
-        machine=machine(),
+        **circumstances(sweep.spec),
         conditions=tuple(conditions),
         artifacts={**artifacts(pairs, single), "graded": keep(sweep, graded)},
         charts=charts,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from superalign.core.spec import Spec
+from superalign.core.spec import Seeds, Spec, distinct
 from superalign.tasks.divide import Sizes
 from superalign.tasks.source import Source
 
@@ -24,16 +24,11 @@ class W2S(Spec):
     weak: tuple[str, ...] = ("bow",)
     strong: tuple[str, ...] = ("minilm",)
     methods: tuple[str, ...] = ("xent", "logconf", "confident")
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
+    seeds: Seeds = (0, 1, 2, 3, 4)
     metric: Literal["accuracy", "log"] = "accuracy"
     controls: bool = False
     minimum_gap: float = Field(default=0.01, ge=0)
     split_seed: int = 0
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count(cls, value: Any) -> Any:
-        return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("weak", "strong", "methods", mode="before")
     @classmethod
@@ -45,7 +40,4 @@ class W2S(Spec):
     def _distinct(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if not value:
             raise ValueError("name at least one")
-        repeated = [v for v in value if value.count(v) > 1]
-        if repeated:
-            raise ValueError(f"{repeated[0]!r} is given twice")
-        return value
+        return distinct(value)

@@ -14,7 +14,7 @@ from superalign.core.power import smallest_difference
 from superalign.core.registry import build
 from superalign.core.spec import Record, Table
 from superalign.core.steps import Steps
-from superalign.core.study import Plan, Planned, Study
+from superalign.core.study import Plan, Planned, Study, finish
 from superalign.learners.method import Method, parse_method
 from superalign.studies.w2s.cells import VERSION, Cell, Job
 from superalign.studies.w2s.outcome import Outcome, Pair
@@ -161,10 +161,7 @@ def w2s(spec: W2S, store: Store | None = None, progress: Progress = silent) -> R
 
     Without a store everything is computed in memory; with one, what it holds is not computed again.
     """
-    record = prepare(spec, store).run(progress)
-    if store is not None:
-        records.save(store, record)
-    return record
+    return finish(prepare(spec, store), store, progress)
 
 
 study = Study("w2s", W2S, prepare)
