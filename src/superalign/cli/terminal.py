@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SHOWN = {
     "w2s": ("accuracy", "pgr", "effect", "imitation", "ece"),
     "oversee": ("accuracy", "pgr", "asd", "ece", "judge_tokens", "safety", "usefulness", "audited", "auroc"),
-    "debates": ("accuracy", "log2_score", "ece", "quotes_verified"),
+    "debates": ("accuracy", "log2", "ece", "quotes_verified"),
     "rate": ("rating", "rank", "tested_rank", "win_rate", "votes"),
 }
 """The numbers that the terminal shows of each study, where a record has them; else its first five."""
