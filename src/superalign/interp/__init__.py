@@ -1,0 +1,1 @@
+"""Automated interpretability: activations, dictionaries, explanations, simulations, scores and their controls."""

@@ -1,0 +1,1 @@
+"""Automated alignment research: proposers, sandbox, scorer, ledger, statistics and verdicts."""
