@@ -1,0 +1,269 @@
+"""A campaign: search on development problems, then claims, each confirmed once on problems that nobody saw.
+
+    search      a proposer proposes, workers score exactly; these scores are never reported
+    publish     the best one goes to the scorer's public problems, which answer in steps
+    naive       a claim against the published settings of the baselines, marked exploratory
+    care        every baseline is tuned with at least as many evaluations as the search used
+    claim       the claim that counts: against the tuned baselines
+    check       a method against itself, and the audits
+    judge       verdicts, corrected over everything that was confirmed
+
+Every step looks at the ledger first, so that a campaign that is stopped or killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from superalign.core.errors import Degenerate
+from superalign.core.ports import Progress, Store, silent
+from superalign.research import care
+from superalign.research.inference import power_of, problems_needed
+from superalign.research.ledger import Entry, Ledger
+from superalign.research.proposers import propose as proposing
+from superalign.research.proposers.history import simplest
+from superalign.research.proposers.propose import Proposal, Proposer, Told
+from superalign.research.running import commit, development
+from superalign.research.scorer.client import Scorer
+from superalign.research.space import Method
+from superalign.research.testbed import Testbed
+from superalign.research.values import Code, PreRegistration, Typed, typed
+from superalign.research.workers import Where, Workers
+
+BATCH = 8
+"""Proposals at a time, whatever the number of workers: what is proposed next must not depend on the machine."""
+SEARCH = 0.2
+"""The share of a budget in seconds that the search gets: as much again goes to each of three baselines."""
+ENOUGH = 0.8
+"""Power below which a registration says why it was made."""
+
+
+@dataclass
+class Campaign:
+    """One campaign on one store. `seconds` or `evaluations` bound the search; `most` the problems of a claim."""
+
+    name: str
+    question: str
+    testbed: Testbed
+    proposer: Proposer
+    store: Store
+    workers: Workers
+    scorer: Scorer
+    seconds: float | None = None
+    evaluations: int | None = None
+    fidelity: int = 12
+    alpha: float = 0.05
+    sesoi: float = 0.02
+    seeds: int = 1
+    most: int = 60
+    seed: int = 0
+    pairs: int = 40
+    progress: Progress = silent
+    _begun: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.store, self.name)
+        self._told: dict[str, Told] = {}
+
+    def run(self) -> None:
+        """All steps; raises Degenerate where the search found nothing that runs."""
+        self.search()
+        found = self.best()
+        self.publish(found)
+        defaults = {b.name: self.testbed.space.method(**b.settings) for b in self.testbed.baselines}
+        self.claim("published", found, defaults, exploratory=True)
+        tuned = self.care()
+        which = self.claim("tuned", found, tuned, exploratory=False)
+        self.scorer.ask("same", registration=which, pairs=self.pairs)
+        self.scorer.ask("judge")
+
+    # -- search
+
+    def search(self) -> None:
+        """Propose and score until the budget is spent or the proposer has nothing more."""
+        waiting = self._recall()
+        while True:
+            if waiting:
+                self._score(waiting)
+            if self._spent():
+                return
+            waiting = [(self._write(p), p) for p in self.proposer.propose(BATCH)]
+            if not waiting:
+                return
+
+    def _recall(self) -> list[tuple[int, Proposal]]:
+        """Tell the proposer what the ledger holds; returns what was proposed and never ran."""
+        proposed = {e.number: self._proposal(e) for e in self.ledger.of("propose")}
+        for entry in self.ledger.of("run_end"):
+            proposal = proposed.pop(int(entry.payload["proposal"]), None)
+            if proposal is not None:
+                self._tell(proposal, entry.payload)
+        return list(proposed.items())
+
+    def _write(self, proposal: Proposal) -> int:
+        method = self._committed(proposal)
+        return self.ledger.write("propose", proposal.proposer, {
+            "id": proposal.id, "proposer": proposal.proposer, "method": method.model_dump(mode="json"),
+            "rationale": proposal.rationale[:2000], "parent": proposal.parent, "fidelity": proposal.fidelity,
+        }).number  # fmt: skip
+
+    def _score(self, waiting: Sequence[tuple[int, Proposal]]) -> None:
+        for fidelity in sorted({p.fidelity for _, p in waiting}):
+            those = [(n, p) for n, p in waiting if p.fidelity == fidelity]
+            problems = development(self.testbed, fidelity)
+            methods = [self._committed(p) for _, p in those]
+            before = dict(self.workers.usage)
+            table = self.workers.scores(methods, problems)
+            used = {k: round(v - before.get(k, 0.0), 4) for k, v in self.workers.usage.items() if k != "peak_bytes"}
+            for k, (number, proposal) in enumerate(those):
+                payload = self._payload(number, methods[k], table[k])
+                share = {name: value / len(those) for name, value in used.items()}
+                self.ledger.write(
+                    "run_end", "worker", {**payload, "problems": [list(p) for p in problems], "usage": share}
+                )
+                self._tell(proposal, payload)
+        self.progress("search", self.used(), self.evaluations or 0)
+
+    def _payload(self, number: int, method: Typed | Code, scores: Any) -> dict[str, Any]:
+        from superalign.core.digest import digest
+
+        if np.isfinite(scores).all():
+            return {"proposal": number, "status": "ok", "scores": [float(s) for s in scores], "said": ""}
+        said = self.workers.failures.get(digest(method), "failed: it failed in an earlier run")
+        return {"proposal": number, "status": said.partition(":")[0], "scores": [], "said": said}
+
+    def _tell(self, proposal: Proposal, payload: Any) -> None:
+        ok = payload["status"] == "ok"
+        told = Told(proposal, tuple(payload["scores"]) if ok else (), None if ok else str(payload["said"]))
+        self._told[proposal.id] = told
+        self.proposer.tell(told)
+
+    def _committed(self, proposal: Proposal) -> Typed | Code:
+        if isinstance(proposal.method, proposing.Code):
+            return commit(self.store, proposal.method.text, proposal.method.function)
+        return typed(proposal.method)
+
+    def _proposal(self, entry: Entry) -> Proposal:
+        from superalign.research.running import source
+
+        held = entry.payload
+        method: Method | proposing.Code
+        if held["method"]["kind"] == "code":
+            code = Code.model_validate(held["method"])
+            method = proposing.Code(source(self.store, code), code.function)
+        else:
+            method = self.testbed.space.check(held["method"]["values"])
+        return Proposal(held["proposer"], method, int(held["fidelity"]), held["rationale"], held["parent"])
+
+    def used(self) -> int:
+        """Evaluations of the search so far: a method on a problem, failures counted."""
+        return care.evaluations(self._told.values())
+
+    def _spent(self) -> bool:
+        if self.evaluations is not None and self.used() >= self.evaluations:
+            return True
+        if self.seconds is None:
+            return False
+        earlier = sum(float(e.payload["usage"].get("wall_s", 0.0)) for e in self.ledger.of("run_end"))
+        return max(time.monotonic() - self._begun, earlier / self.workers.count) >= SEARCH * self.seconds
+
+    def best(self) -> Typed | Code:
+        """The simplest within one standard error of the best mean on all development problems that were used.
+
+        Raises Degenerate where no method ran.
+        """
+        told = [t for t in self._told.values() if t.failure is None]
+        if not told:
+            raise Degenerate(f"none of {len(self._told)} proposals ran; `superalign research log {self.name}` says why")
+        most = max(t.proposal.fidelity for t in told)
+        whole = [t for t in told if t.proposal.fidelity == most]
+        points = [t for t in whole if not isinstance(t.proposal.method, proposing.Code)]
+        top = max(whole, key=lambda t: (float(np.mean(t.scores)), t.proposal.id))
+        if isinstance(top.proposal.method, proposing.Code) or not points:
+            return self._committed(top.proposal)
+        scores = np.array([t.scores for t in points])
+        chosen = simplest(self.testbed.space, [t.proposal.method for t in points], scores)  # type: ignore[misc]
+        return self._committed(points[chosen].proposal)
+
+    # -- claims
+
+    def publish(self, method: Typed | Code) -> None:
+        """Submit the method's predictions to every public problem, once."""
+        from superalign.research.running import Bench
+
+        if self.ledger.of("score"):
+            return
+        bench = Bench(self.testbed, self.store)
+        for dataset in self.scorer.ask("status")["datasets"]:
+            family, _, number = dataset.partition("/")
+            problem = bench.problem(family, int(number), "public")
+            ran = bench.run(method, problem.public, len(problem.key.truth), 0)
+            if ran.answers is not None:
+                self.scorer.ask("submit", dataset=dataset, run="best", predictions=ran.answers.tolist())
+
+    def care(self) -> dict[str, dict[str, Any]]:
+        """Tune every baseline with at least the evaluations of the search, on the same problems."""
+        done = {e.payload["baseline"]: e.payload["tuned"] for e in self.ledger.of("care")}
+        problems = development(self.testbed, self.fidelity)
+        budget = max(self.used(), self.fidelity)
+        for k, baseline in enumerate(self.testbed.baselines):
+            self.progress("care", k, len(self.testbed.baselines))
+            if baseline.name in done:
+                continue
+            found = care.tune(self.testbed.space, baseline, self._evaluate, problems, budget, self.seed)
+            self.ledger.write("care", "campaign", {
+                "baseline": baseline.name, "source": baseline.source, "default": dict(found.default),
+                "tuned": dict(found.tuned), "default_score": float(np.mean(found.default_scores)),
+                "tuned_score": float(np.mean(found.tuned_scores)), "evaluations": found.spent, "grid": found.grid,
+                "tried": found.tried, "search_evaluations": budget, "equal": found.equals(budget),
+            })  # fmt: skip
+            done[baseline.name] = dict(found.tuned)
+        return done
+
+    def _evaluate(self, methods: Sequence[Method], problems: Sequence[Where]) -> Any:
+        return self.workers.scores([typed(m) for m in methods], problems)
+
+    def claim(self, kind: str, method: Typed | Code, baselines: dict[str, dict[str, Any]], *, exploratory: bool) -> str:
+        """Pre-register that the method beats the baselines, and have it confirmed. Returns the registration's id."""
+        for entry in self.ledger.of("prereg"):
+            if bool(entry.payload["exploratory"]) == exploratory:
+                which = str(entry.payload["registration"])
+                break
+        else:
+            which = self._register(kind, method, baselines, exploratory)
+        self.progress("confirm", 0, 1)
+        self.scorer.ask("confirm", registration=which)
+        self.progress("confirm", 1, 1)
+        return which
+
+    def _register(
+        self, kind: str, method: Typed | Code, baselines: dict[str, dict[str, Any]], exploratory: bool
+    ) -> str:
+        families = (*self.testbed.families, *self.testbed.unseen)
+        sd = self._spread(method, list(baselines.values()))
+        needed = problems_needed(self.sesoi, sd) if sd > 0 else 2 * len(families)
+        tasks = max(2, min(-(-needed // len(families)), -(-self.most // len(families))))
+        power = power_of(self.sesoi, sd, tasks * len(families), level=self.alpha)
+        claim = PreRegistration(
+            claim=f"the method improves on the {kind} settings of {', '.join(baselines)} on {self.testbed.name}",
+            method=method, baselines={n: typed(b) for n, b in baselines.items()},
+            care={e.payload["baseline"]: int(e.payload["evaluations"]) for e in self.ledger.of("care")},
+            families=families, tasks=tasks, seeds=self.seeds, alpha=self.alpha, sesoi=self.sesoi, power=round(power, 4),
+            override=None if power >= ENOUGH else f"{needed} problems are needed for power 0.8, the most is {self.most}",
+            exploratory=exploratory, head=self.ledger.head,
+        )  # fmt: skip
+        payload = {"registration": claim.id, **claim.model_dump(mode="json")}
+        self.ledger.write("prereg", "campaign", payload)
+        return claim.id
+
+    def _spread(self, method: Typed | Code, baselines: Sequence[dict[str, Any]]) -> float:
+        """The largest standard deviation of the method's difference to a baseline over development problems."""
+        problems = development(self.testbed, self.fidelity)
+        table = self.workers.scores([method, *(typed(b) for b in baselines)], problems)
+        apart = (table[:1] - table[1:]).std(1, ddof=1)
+        return float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0

@@ -1,0 +1,145 @@
+"""What the scorer does: it validates, answers in steps, confirms each pre-registration once, and gives the verdicts.
+
+It re-executes committed methods itself, on problems and training seeds that its key draws; it takes no number from
+anybody. Everything it decides is a signed entry, written at the head at which it was decided, so a scorer that is
+killed goes on from the ledger: a confirmation that was not written is run again on the same seeds, with the same
+result, and one that was written is never run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from superalign.core.digest import digest
+from superalign.core.errors import Conflict, SpecError, nearest
+from superalign.core.ports import Store
+from superalign.research.ladder import Ladder, standard_error
+from superalign.research.ledger import Ledger
+from superalign.research.running import Bench
+from superalign.research.scorer import confirmation, judging
+from superalign.research.scorer.wire import Answer
+from superalign.research.testbed import Problem, answers
+from superalign.research.values import PreRegistration
+
+
+class ScorerDesk:
+    """The scorer of one campaign; it alone holds the key. `datasets` are its public problems, `budget` counts submissions."""
+
+    def __init__(
+        self, store: Store, campaign: str, key: bytes, bench: Bench, public: Sequence[str], budget: int
+    ) -> None:
+        self.ledger, self.bench, self._key, self._budget = Ledger(store, campaign, key), bench, key, budget
+        self._public = {name: name.partition("/")[::2] for name in public}
+
+    def answers(self) -> dict[str, Answer]:
+        """The requests that are answered."""
+        return {
+            "status": self.status, "validate": self.validate, "submit": self.submit, "confirm": self.confirm,
+            "same": self.same, "judge": self.judge,
+        }  # fmt: skip
+
+    def status(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """How far the campaign has come: head, submissions left, public problems by name, entries by type."""
+        counts = {e.type: 0 for e in self.ledger.entries()}
+        for entry in self.ledger.entries():
+            counts[entry.type] += 1
+        left = self._budget - len(self.ledger.of("score"))
+        return {"head": self.ledger.head, "left": left, "datasets": list(self._public), "entries": counts}
+
+    def problem(self, dataset: str) -> Problem:
+        """A public problem by name. Raises SpecError with near names."""
+        if dataset not in self._public:
+            raise SpecError(f"no public problem is called {dataset!r}; {nearest(dataset, self._public)}")
+        family, number = self._public[dataset]
+        return self.bench.problem(family, int(number), "public")
+
+    def validate(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Whether predictions have the right form; says nothing of how right they are."""
+        problem = self.problem(str(request["dataset"]))
+        try:
+            answers(np.asarray(request["predictions"]), len(problem.key.truth))
+        except (SpecError, ValueError, TypeError) as error:
+            return {"valid": False, "reason": str(error)}
+        return {"valid": True, "reason": ""}
+
+    def submit(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """One submission on a public problem: whether it beats the best by a step, and the best."""
+        dataset, by = str(request["dataset"]), str(request.get("run", ""))[:100]
+        problem = self.problem(dataset)
+        given = answers(np.asarray(request["predictions"]), len(problem.key.truth))
+        while True:
+            head = self.ledger.head
+            ladder = self._ladder(dataset, problem)
+            _, answer = ladder.submit(given == problem.key.truth)
+            told = {"dataset": dataset, "run": by, "predictions": digest(given.astype(np.int8)), "n": len(given),
+                    "improved": answer.improved, "best": answer.best, "left": answer.left}  # fmt: skip
+            try:
+                number = self.ledger.write("score", "scorer", told, expect=head).number
+            except Conflict:
+                continue
+            gap = problem.key.ceiling - problem.key.weak
+            return {"improved": answer.improved, "best": answer.best, "left": answer.left, "entry": number,
+                    "pgr_of_best": round((answer.best - problem.key.weak) / gap, 3) if gap > 0 else None}  # fmt: skip
+
+    def _ladder(self, dataset: str, problem: Problem) -> Ladder:
+        """The state of one dataset's board, from the ledger; all datasets share the budget."""
+        rows = self.ledger.of("score")
+        mine = [e for e in rows if e.payload["dataset"] == dataset]
+        best = float(mine[-1].payload["best"]) if mine else problem.key.weak
+        step = standard_error(problem.key.weak, len(problem.key.truth))
+        return Ladder(best, step, self._budget, len(rows))
+
+    def confirm(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Re-execute a pre-registration on fresh problems, once; a second request gets what was written.
+
+        Raises SpecError for what was not registered, or was changed since.
+        """
+        which = str(request["registration"])
+        found = [e for e in self.ledger.of("confirm") if e.payload["registration"] == which]
+        if not found:
+            payload = confirmation.confirm(self.registered(which), self.bench, self._key)
+            while not found:  # between two looks another scorer may have written it
+                head = self.ledger.head
+                found = [e for e in self.ledger.of("confirm") if e.payload["registration"] == which]
+                if not found:
+                    try:
+                        found = [self.ledger.write("confirm", "scorer", payload, expect=head)]
+                    except Conflict:
+                        continue
+        return {"entry": found[0].number, "status": found[0].payload["status"]}
+
+    def registered(self, which: str) -> PreRegistration:
+        """A pre-registration of the ledger whose content still has its id. Raises SpecError otherwise."""
+        for entry in self.ledger.of("prereg"):
+            if entry.payload["registration"] == which:
+                claim = PreRegistration.model_validate({k: v for k, v in entry.payload.items() if k != "registration"})
+                if claim.id != which:
+                    raise SpecError(f"the pre-registration {which!r} is not what its id says; register it again")
+                return claim
+        raise SpecError(f"{which!r} is not pre-registered; {nearest(which, self._registered())}")
+
+    def _registered(self) -> list[str]:
+        return [str(e.payload["registration"]) for e in self.ledger.of("prereg")]
+
+    def same(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Compare the baselines of a registration with themselves: how often a difference is seen where there is none."""
+        done = [e for e in self.ledger.of("audit") if e.payload["audit"] == "a-a"]
+        if done:
+            return {"entry": done[0].number}
+        claim = self.registered(str(request["registration"]))
+        pairs, problems = int(request.get("pairs", 40)), int(request.get("problems", 20))
+        payload = confirmation.same(claim, self.bench, self._key, pairs, problems)
+        return {"entry": self.ledger.write("audit", "scorer", payload).number}
+
+    def judge(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """Verdicts on everything that was confirmed, corrected together; written again when more was confirmed since."""
+        confirmed, given = self.ledger.of("confirm"), self.ledger.of("verdict")
+        last = max((e.number for e in confirmed), default=0)
+        if not any(e.number > last for e in given):
+            for payload in judging.judge([(self.registered(str(e.payload["registration"])), e) for e in confirmed],
+                                         self.ledger.of("audit")):  # fmt: skip
+                self.ledger.write("verdict", "scorer", payload)
+        return {"entries": [e.number for e in self.ledger.of("verdict") if e.number > last]}
