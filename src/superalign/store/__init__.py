@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from superalign.core.ports import Store
     from superalign.store.sql import SqlStore
 
 
@@ -25,3 +26,12 @@ def open_store(url: str | Path | None = None) -> SqlStore:
     from superalign.store.sql import SqlStore
 
     return SqlStore(locate(url))
+
+
+def beside(store: Store, name: str) -> Path:
+    """The folder `name` beside a store in a file, else in the user's data folder: for what is too large for a
+    database, or must not be in it."""
+    import platformdirs
+
+    file = getattr(store, "file", None)
+    return (file.parent if file is not None else Path(platformdirs.user_data_dir("superalign"))) / name

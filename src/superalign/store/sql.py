@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -57,6 +58,11 @@ class SqlStore:
         except StoreError as error:
             self.close()
             raise StoreError(_placed(str(error), place)) from None
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; None for a server."""
+        return self._place.file
 
     def append(self, stream: str, events: Sequence[Mapping[str, Any]], expect: str | None = None) -> str:
         """Append in one transaction and return the new head; an append of nothing returns the head as it is.
