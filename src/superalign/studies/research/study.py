@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from superalign.compute.threads import cores
@@ -44,6 +44,7 @@ class Prepared:
     store: Store
     testbed: Testbed
     proposer: Proposer
+    workers: int = field(default_factory=cores)
 
     def plan(self) -> Plan:
         spec, names = self.spec, ", ".join(b.name for b in self.testbed.baselines)
@@ -58,7 +59,7 @@ class Prepared:
     def run(self, progress: Progress = silent) -> Record:
         """Run what the ledger lacks."""
         spec = self.spec
-        workers = Workers(spec.testbed, self.testbed, self.store, cores(), progress)
+        workers = Workers(spec.testbed, self.testbed, self.store, self.workers, progress)
         home = beside(self.store, "research")
         try:
             with Scorer(self.store.url, spec.campaign, home, self.genesis()) as scorer:  # type: ignore[attr-defined]
