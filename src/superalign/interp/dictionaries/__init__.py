@@ -1,0 +1,1 @@
+"""Sparse autoencoders and transcoders: run, train, measure, read and write."""

@@ -1,0 +1,1 @@
+"""Explainers: from when a unit fires to what it responds to."""

@@ -1,0 +1,11 @@
+"""Returns far more predictions than anybody asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def method(public: dict[str, np.ndarray[Any, Any]], seed: int) -> Any:
+    return np.zeros(1 << 19)

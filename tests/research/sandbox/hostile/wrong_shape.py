@@ -1,0 +1,11 @@
+"""Predicts one item too many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def method(public: dict[str, np.ndarray[Any, Any]], seed: int) -> Any:
+    return np.zeros(len(public["x"]) + 1)
