@@ -193,18 +193,11 @@ class Campaign:
     # -- claims
 
     def publish(self, method: Typed | Code) -> None:
-        """Submit the method's predictions to every public problem, once."""
-        from superalign.research.running import Bench
-
-        if self.ledger.of("score"):
-            return
-        bench = Bench(self.testbed, self.store)
+        """Have the scorer run the method on every public problem, once."""
+        done = {e.payload["dataset"] for e in self.ledger.of("score")}
         for dataset in self.scorer.ask("status")["datasets"]:
-            family, _, number = dataset.partition("/")
-            problem = bench.problem(family, int(number), "public")
-            ran = bench.run(method, problem.public, len(problem.key.truth), 0)
-            if ran.answers is not None:
-                self.scorer.ask("submit", dataset=dataset, run="best", predictions=ran.answers.tolist())
+            if dataset not in done:
+                self.scorer.ask("evaluate", dataset=dataset, run="best", method=method.model_dump(mode="json"))
 
     def care(self) -> dict[str, dict[str, Any]]:
         """Tune every baseline with at least the evaluations of the search, on the same problems."""

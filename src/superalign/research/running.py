@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from superalign.core.ports import Ints
-    from superalign.research.sandbox import Limits, Sandbox
+    from superalign.research.sandbox.limits import Limits
+    from superalign.research.sandbox.runner import Sandbox
 
+TRAINING = 1_000_003
+"""Training seeds of development runs begin here: a method is never handed the seed of its problem, which with our
+code makes the answers."""
 SAID = 2000
 """Characters kept of what a method's run said."""
 
@@ -37,6 +41,7 @@ class Ran:
     predictions: Any = None
     said: str = ""
     usage: Mapping[str, float] = field(default_factory=dict)
+    denials: tuple[str, ...] = ()
 
 
 class Bench:
@@ -63,7 +68,7 @@ class Bench:
             except SpecError as error:
                 ran = Ran("invalid", said=str(error), usage=ran.usage)
         spent = {"wall_s": time.perf_counter() - begun, "cpu_s": time.process_time() - cpu}
-        return Ran(ran.status, ran.answers, ran.predictions, ran.said[:SAID], {**spent, **ran.usage})
+        return Ran(ran.status, ran.answers, ran.predictions, ran.said[:SAID], {**spent, **ran.usage}, ran.denials)
 
     def score(self, method: Typed | Code, problem: Problem, seed: int) -> tuple[float | None, Ran]:
         """The performance gap that a run recovers, None where it failed."""
@@ -78,16 +83,18 @@ class Bench:
             return Ran("failed", said=f"{type(error).__name__}: {error}")
 
     def _code(self, method: Code, public: Mapping[str, Any], seed: int) -> Ran:
-        from superalign.research.sandbox import Limits, Sandbox, SandboxRefused
+        from superalign.research.sandbox.capabilities import SandboxRefused
+        from superalign.research.sandbox.runner import Sandbox
 
         try:
             self._sandbox = self._sandbox or Sandbox.open()
         except SandboxRefused as error:
             return Ran("refused", said=str(error))
         text = source(self.store, method)
-        outcome = self._sandbox.run(text, method.function, public, seed, self.limits or Limits())
-        usage = {"cpu_s": outcome.usage.cpu_s, "wall_s": outcome.usage.wall_s, "peak_bytes": outcome.usage.peak_bytes}
-        return Ran(outcome.status, predictions=outcome.predictions, said=outcome.said, usage=usage)
+        outcome = self._sandbox.run(text, method.function, dict(public), seed, self.limits)
+        usage = {"cpu_s": outcome.usage.cpu_s, "wall_s": outcome.usage.wall_s, "peak_bytes": outcome.usage.peak_memory}
+        said = f"{outcome.reason}; it said: {outcome.said}" if outcome.said else outcome.reason
+        return Ran(outcome.status, predictions=outcome.predictions, said=said, usage=usage, denials=outcome.denials)
 
 
 def commit(store: Store, text: str, function: str = "method") -> Code:
@@ -121,7 +128,7 @@ def scored(bench: Bench, method: Typed | Code, problems: Sequence[tuple[str, int
     usage: dict[str, float] = {}
     for family, number in problems:
         try:
-            score, ran = bench.score(method, bench.problem(family, number, tier), number)
+            score, ran = bench.score(method, bench.problem(family, number, tier), TRAINING + number)
         except (Degenerate, StoreError) as error:
             return {"status": "failed", "scores": [], "said": str(error)[:SAID], "usage": usage}
         for name, value in ran.usage.items():

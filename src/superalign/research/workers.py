@@ -88,7 +88,7 @@ class Workers:
                 yield k, scored(self._bench, method, problems, "dev")
             return
         if self._pool is None:
-            url = getattr(self.store, "url", None)
+            url: str = getattr(self.store, "url", "")
             self._pool = ProcessPoolExecutor(
                 self.count, get_context("spawn"), initializer=_begin, initargs=(self.reference, url)
             )

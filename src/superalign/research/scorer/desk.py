@@ -8,6 +8,7 @@ result, and one that was written is never run again.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,13 +17,22 @@ import numpy as np
 from superalign.core.digest import digest
 from superalign.core.errors import Conflict, SpecError, nearest
 from superalign.core.ports import Store
+from superalign.core.steps import encode
 from superalign.research.ladder import Ladder, standard_error
-from superalign.research.ledger import Ledger
-from superalign.research.running import Bench
+from superalign.research.ledger import Ledger, seed_of
+from superalign.research.running import TRAINING, Bench
 from superalign.research.scorer import confirmation, judging
 from superalign.research.scorer.wire import Answer
 from superalign.research.testbed import Problem, answers
-from superalign.research.values import PreRegistration
+from superalign.research.values import Code, PreRegistration, Typed
+
+PUBLIC = 3 << 20
+"""Where the numbers of the public problems' seeds begin."""
+
+
+def _method(given: Any) -> Typed | Code:
+    kind = Code if isinstance(given, Mapping) and given.get("kind") == "code" else Typed
+    return kind.model_validate(given)
 
 
 class ScorerDesk:
@@ -32,13 +42,15 @@ class ScorerDesk:
         self, store: Store, campaign: str, key: bytes, bench: Bench, public: Sequence[str], budget: int
     ) -> None:
         self.ledger, self.bench, self._key, self._budget = Ledger(store, campaign, key), bench, key, budget
-        self._public = {name: name.partition("/")[::2] for name in public}
+        self._public = {
+            name: (name.partition("/")[0], seed_of(key, "public", PUBLIC + k)) for k, name in enumerate(public)
+        }
 
     def answers(self) -> dict[str, Answer]:
         """The requests that are answered."""
         return {
-            "status": self.status, "validate": self.validate, "submit": self.submit, "confirm": self.confirm,
-            "same": self.same, "judge": self.judge,
+            "status": self.status, "arrays": self.arrays, "validate": self.validate, "submit": self.submit,
+            "evaluate": self.evaluate, "confirm": self.confirm, "same": self.same, "judge": self.judge,
         }  # fmt: skip
 
     def status(self, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,8 +65,15 @@ class ScorerDesk:
         """A public problem by name. Raises SpecError with near names."""
         if dataset not in self._public:
             raise SpecError(f"no public problem is called {dataset!r}; {nearest(dataset, self._public)}")
-        family, number = self._public[dataset]
-        return self.bench.problem(family, int(number), "public")
+        family, seed = self._public[dataset]
+        return self.bench.problem(family, seed, "public")
+
+    def arrays(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What a method may see of a public problem, as safetensors in base64. Its seed stays here: with our code
+        it makes the answers."""
+        public = self.problem(str(request["dataset"])).public
+        data = encode({name: np.asarray(value) for name, value in public.items()})
+        return {"arrays": base64.b64encode(data).decode()}
 
     def validate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Whether predictions have the right form; says nothing of how right they are."""
@@ -65,11 +84,24 @@ class ScorerDesk:
             return {"valid": False, "reason": str(error)}
         return {"valid": True, "reason": ""}
 
+    def evaluate(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a committed method on a public problem and submit its predictions."""
+        dataset = str(request["dataset"])
+        problem = self.problem(dataset)
+        method = _method(request["method"])
+        ran = self.bench.run(method, problem.public, len(problem.key.truth), TRAINING)
+        if ran.answers is None:
+            raise SpecError(f"the method did not run on {dataset}: {ran.status}: {ran.said}")
+        return self._submitted(dataset, problem, ran.answers, str(request.get("run", "")))
+
     def submit(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """One submission on a public problem: whether it beats the best by a step, and the best."""
-        dataset, by = str(request["dataset"]), str(request.get("run", ""))[:100]
-        problem = self.problem(dataset)
+        problem = self.problem(str(request["dataset"]))
         given = answers(np.asarray(request["predictions"]), len(problem.key.truth))
+        return self._submitted(str(request["dataset"]), problem, given, str(request.get("run", "")))
+
+    def _submitted(self, dataset: str, problem: Problem, given: Any, run: str) -> dict[str, Any]:
+        by = run[:100]
         while True:
             head = self.ledger.head
             ladder = self._ladder(dataset, problem)

@@ -89,11 +89,19 @@ def _same(entry: Entry) -> str:
 
 def _charts(verdicts: list[Entry]) -> dict[str, dict[str, Any]]:
     rows = [
-        {"condition": f"{name}{' (published)' if e.payload['exploratory'] else ' (tuned)'}", "value": row["estimate"],
+        {"name": f"{name}{' (published)' if e.payload['exploratory'] else ' (tuned)'}", "value": row["estimate"],
          "low": row["low"], "high": row["high"], "n": row["n"]}
         for e in verdicts for name, row in e.payload["per_baseline"].items()
     ]  # fmt: skip
-    return {"effects": charts.forest(rows, "The method less each baseline", x="difference in PGR")} if rows else {}
+    return (
+        {
+            "effects": charts.bars_with_intervals(
+                rows, "The method less each baseline", x="difference in PGR", references=[("no difference", 0.0)]
+            )
+        }
+        if rows
+        else {}
+    )
 
 
 def _comparisons(verdicts: list[Entry]) -> Table:
