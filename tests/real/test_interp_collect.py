@@ -30,13 +30,12 @@ def samples(llama: Subject) -> Corpus:
 
 
 def test_tokens_read_as_the_text_was_written(llama: Subject) -> None:
-    text = "Once upon a time,\nthere was a little girl named Lily.\tShe said: “é”."
+    text = "Once upon a time,\nthere was a little girl named Lily.\tShe said: “é” 😀."
     (ids,) = llama.encode([text])
     shown = "".join(llama.strings[i] for i in ids)
-    assert bytes(shown, "utf-8").replace(b"<0xE2><0x80><0x9C>", "“".encode()).startswith(b" Once upon a time,\n")
-    assert llama.start == 1
-    assert llama.strings[llama.encode([" was"])[0][-1]] == " was"
-    assert len(set(llama.strings)) == 512
+    assert shown == f" {text}".replace("😀", "<0xF0><0x9F><0x98><0x80>")
+    assert (llama.start, llama.context) == (1, 511)
+    assert llama.strings[llama.encode(["he was"])[0][-1]] == " was"
 
 
 def test_samples_are_as_likely_as_measured(llama: Subject, samples: Corpus) -> None:
@@ -56,9 +55,7 @@ def test_all_neurons_are_cached_in_one_pass(llama: Subject, samples: Corpus, tmp
     direct = torch.cat([block.values["mlp.3"] for block in activations(llama, samples, ["mlp.3"])]).numpy()
     for sign in (1, -1):
         raw = np.maximum(sign * direct, 0)
-        assert np.array_equal(
-            caches[3].counts(sign), (raw.astype(np.float16) > np.float16(1e-5)).sum(0)
-        ) or np.allclose(caches[3].counts(sign), (raw > 1e-5).sum(0), atol=2)
+        np.testing.assert_allclose(caches[3].counts(sign), (raw > 1e-5).sum(0), atol=2)  # some lie on the edge
         evidence = caches[3].evidence(Unit("mlp.3", 17, sign=sign), samples)
         np.testing.assert_allclose(evidence.at(np.arange(len(samples))), raw[:, 17], rtol=5e-4, atol=1e-5)
 

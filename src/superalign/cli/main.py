@@ -9,7 +9,21 @@ import sys
 
 import typer
 
-from superalign.cli import debates, demo, export, oversee, rate, research, rlhf, run, show, transcript, w2s
+from superalign.cli import (
+    debates,
+    demo,
+    export,
+    interp,
+    oversee,
+    rate,
+    research,
+    rlhf,
+    run,
+    show,
+    transcript,
+    units,
+    w2s,
+)
 from superalign.core.errors import SuperalignError, UserError
 
 app = typer.Typer(
@@ -21,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for module in (w2s, oversee, debates, rlhf, rate, research, run, show, transcript, export, demo):
+for module in (w2s, oversee, debates, rlhf, rate, interp, research, run, show, transcript, units, export, demo):
     module.add(app)
 
 

@@ -42,27 +42,28 @@ _DEFINED = 0.95  # the share of draws in which a score must exist for an interva
 @dataclass(frozen=True)
 class Clusters:
     """Which positions are drawn together: `member` (m,) from 0, `order` (m,) and `starts` (D,) that sort positions by
-    member, and `draws` (B, D), how often each document is in each bootstrap draw. Made once, used by many scores."""
+    member (no order where they stand so already), and `draws` (B, D), how often each document is in each bootstrap draw.
+    Made once, used by many scores."""
 
     member: Ints
-    order: Ints
+    order: Ints | None
     starts: Ints
     draws: Floats
 
     def sums(self, columns: Floats) -> Floats:
         """Sums of `columns` (k, m) over the positions of each document, (D, k), in float64."""
-        return np.asarray(np.add.reduceat(columns[:, self.order], self.starts, axis=1).T, np.float64)
+        sorted_ = columns if self.order is None else columns[:, self.order]
+        return np.asarray(np.add.reduceat(sorted_, self.starts, axis=1).T, np.float64)
 
 
 def clusters(documents: Ints, seed: int = 0, replicates: int = REPLICATES) -> Clusters:
     """The clusters of positions by document (m,). With `replicates` 0 a metric has no interval."""
-    _, member = np.unique(documents, return_inverse=True)
-    member = member.ravel()
+    _, member = levels(documents)
     count = int(member.max(initial=-1)) + 1
     if count > _GROUPS:
         member, count = member * _GROUPS // count, _GROUPS
-    order = np.argsort(member, kind="stable")
-    starts = np.flatnonzero(np.diff(member[order], prepend=-1))
+    order = None if (np.diff(member) >= 0).all() else np.argsort(member, kind="stable")
+    starts = np.flatnonzero(np.diff(member if order is None else member[order], prepend=-1))
     return Clusters(member, order, starts, _draws(seed, count, replicates))
 
 
@@ -72,6 +73,18 @@ def _draws(seed: int, count: int, replicates: int) -> Floats:
     if not count:
         return np.zeros((replicates, 0))
     return stream(seed, "documents", count).multinomial(count, np.full(count, 1 / count), replicates).astype(np.float64)
+
+
+def levels(values: Values) -> tuple[Values, Ints]:
+    """The distinct values, ascending, and which of them each is (m,). The labels of a program are two values, and need
+    not be sorted: sorting was a third of the time of a unit's scores."""
+    if len(values):
+        ends = np.array([values.min(), values.max()])
+        high = values == ends[1]
+        if ends[0] != ends[1] and (high | (values == ends[0])).all():
+            return ends, high.astype(np.int64)
+    found, level = np.unique(values, return_inverse=True)
+    return found, level.ravel()
 
 
 class Metric(Interface):
@@ -230,7 +243,7 @@ def _of_curve(
     fires = a > 0
     if not fires.any():
         return Number(value=None, n=len(a), reason=f"undefined: it fires at none of {len(a):,} positions")
-    values, level = np.unique(-s, return_inverse=True)
+    values, level = levels(-s)
     count = len(values)
     exact: Floats = np.array([np.bincount(level, w * part, count) for part in (fires, ~fires)], np.float64)
     value = float(_quiet(lambda sums: area(*sums), exact[:, None])[0])

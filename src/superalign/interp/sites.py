@@ -101,6 +101,17 @@ def replacing(model: nn.Module, site: str, change: Callable[[Tensor], Tensor]) -
         yield
 
 
+def output_of(model: nn.Module, site: str) -> Tensor | None:
+    """The matrix (d, width) by which a site's coordinates enter the residual stream: of `mlp` its down projection. None
+    for a site that is in the stream's own coordinates."""
+    kind, _, layer = site.partition(".")
+    if kind != "mlp":
+        return None
+    linear: Any = _parts(blocks(model)[int(layer)])["mlp"]
+    weight: Tensor = linear.weight
+    return weight.T if type(linear).__name__ == "Conv1D" else weight
+
+
 def blocks(model: nn.Module) -> nn.ModuleList:
     """The list of the model's blocks. Raises ModelError where there is none."""
     from torch import nn

@@ -120,7 +120,8 @@ def undefined(name: str, reason: str, *, n: int = 0, failed: int = 0, split: str
 class Explainer(Interface):
     """Writes an explanation of each unit from its evidence; reads the splits `explain` and `validate` only."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def explain(self, evidence: Sequence[Evidence]) -> list[Explanation | Failed]: ...
 
@@ -128,7 +129,8 @@ class Explainer(Interface):
 class Simulator(Interface):
     """Predicts activations from the explanation and the text of the windows alone."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def simulate(self, asked: Sequence[tuple[Explanation, Windows]]) -> list[Simulation]: ...
 
@@ -136,6 +138,7 @@ class Simulator(Interface):
 class Scorer(Interface):
     """Scores explanations on the split `test` (`calibrate` for fitting a calibration)."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def score(self, pairs: Sequence[tuple[Explanation, Evidence]]) -> list[list[Score]]: ...

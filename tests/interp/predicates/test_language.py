@@ -47,9 +47,7 @@ def test_the_text_form() -> None:
         either(Look("previous", Is("number")), negation(Look("within", Ends("ed"), 3))),
         Place(4),
     )
-    assert render(program) == (
-        'token in {"a", "b"} and place < 4 and (previous is number or not within 3 ends "ed")'
-    )
+    assert render(program) == ('token in {"a", "b"} and place < 4 and (previous is number or not within 3 ends "ed")')
     assert parse("repeated or inside quotes and inside brackets 2") == either(
         Repeated(), both(Inside("quotes"), Inside("brackets", 2))
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -69,7 +70,7 @@ def test_a_vocabulary_says_what_its_tests_say(text: str, test: Ends) -> None:
 def test_a_pattern_that_is_taken_is_matched_in_one_pass(pieces: list[tuple[str, bool]], text: str) -> None:
     """It is taken exactly where each run can only end where the next piece begins."""
     pattern = "".join(piece + "+" * more for piece, more in pieces)
-    ambiguous = any(a == b and more for (a, more), (b, _) in zip(pieces, pieces[1:], strict=False))
+    ambiguous = any(a == b and more for (a, more), (b, _) in pairwise(pieces))
     if ambiguous:
         with pytest.raises(SpecError, match="repeats what already repeats"):
             Like(pattern)
@@ -84,12 +85,12 @@ def test_a_pattern_of_any_other_kind_is_refused(pattern: str) -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(SpecError, match='a token set needs at least one string, such as in {"cat"}'):
+    with pytest.raises(SpecError, match="a token set needs at least one string"):
         Among(())
     with pytest.raises(SpecError, match="no class of tokens is called 'numbers'; did you mean 'number'"):
         Is("numbers")
     for letters in ("", "Ed", " ed"):
-        with pytest.raises(SpecError, match="give small letters without blanks around them, such as ends \"ing\""):
+        with pytest.raises(SpecError, match='give small letters without blanks around them, such as ends "ing"'):
             Ends(letters)
     for kind, name in ((Starts, "starts"), (Stem, "stem")):
         with pytest.raises(SpecError, match=f"{name} 'A': give small letters"):

@@ -125,6 +125,9 @@ def test_directions_are_ablated_as_neurons_are() -> None:
     for neuron, direction in zip(*both, strict=True):
         assert value(direction) == pytest.approx(value(neuron), abs=0.01)
     assert turned.evidence(8).unit.kind == "direction"
+    _, coordinate = written(Unit("resid.0", 2, sign=-1), turned.subject, turned.written_to())
+    assert coordinate.nonzero().tolist() == [[2]]
+    assert coordinate[2] == -1
 
 
 def tiny(kind: str) -> tuple[Subject, Corpus]:

@@ -9,9 +9,21 @@ import pytest
 import torch
 
 from superalign.core.errors import SpecError
+from superalign.interp.predicates.language import parse, render
 from superalign.interp.sites import reading, sites_of
 from superalign.interp.units import Explanation
-from superalign.interp.worlds.compiled import BASES, EXACT, FEATURES, SITES, TEXTS, TOKENS, Compiled, Oracle, compiled
+from superalign.interp.worlds.compiled import (
+    BASES,
+    EXACT,
+    FEATURES,
+    PROGRAMS,
+    SITES,
+    TEXTS,
+    TOKENS,
+    Compiled,
+    Oracle,
+    compiled,
+)
 
 WORLDS: dict[tuple[int, str], Compiled] = {}
 
@@ -66,6 +78,16 @@ def test_features_are_what_their_texts_say() -> None:
             expected += ["A" in before, opened, token == "B" and "A" in before, token == ")" and opened >= 2]
             assert values[place].tolist() == expected
     assert (found.labels.mean(0) > 0.005).all()
+
+
+def test_programs_are_true_where_their_feature_is() -> None:
+    found = world(1, "aligned")
+    rows = np.arange(len(found.corpus))
+    for feature, program in enumerate(PROGRAMS):
+        if program is not None:
+            assert np.array_equal(parse(program).on(found.corpus, rows), found.labels[:, feature]), program
+            assert render(parse(program)) == program
+    assert sum(program is not None for program in PROGRAMS) == 12
 
 
 def test_a_rotation_changes_no_output_and_leaves_no_neuron_a_feature() -> None:

@@ -39,9 +39,12 @@ class Encoder(Interface):
     and says everything that its output depends on.
     """
 
-    identity: Mapping[str, Any]
-    width: int
-    per_row: int | None
+    @property
+    def identity(self) -> Mapping[str, Any]: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def per_row(self) -> int | None: ...
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Values (n, k) >= 0 and their latents (n, k) of rows (n, d); entries of value 0 are absent."""

@@ -57,7 +57,9 @@ class Dictionary:
             raise ModelError(f"a topk dictionary of {self.width} latents needs k from 1 to {self.width}, got {self.k}")
         if (self.threshold is not None) != (self.kind in ("jumprelu", "batchtopk")):
             has = "has no" if self.threshold is None else "has a"
-            raise ModelError(f"a dictionary of kind {self.kind!r} {has} threshold; jumprelu and batchtopk have one each")
+            raise ModelError(
+                f"a dictionary of kind {self.kind!r} {has} threshold; jumprelu and batchtopk have one each"
+            )
 
     @property
     def width(self) -> int:
@@ -88,7 +90,13 @@ class Dictionary:
     def identity(self) -> Mapping[str, Any]:
         """JSON-like; everything that encoding and decoding depend on."""
         weights = {name: t.detach().cpu().numpy() for name in TENSORS if (t := getattr(self, name)) is not None}
-        return {"dictionary": 1, "kind": self.kind, "k": self.k, "transcode": self.transcode, "weights": digest(weights)}
+        return {
+            "dictionary": 1,
+            "kind": self.kind,
+            "k": self.k,
+            "transcode": self.transcode,
+            "weights": digest(weights),
+        }
 
     def to(self, device: str | torch.device) -> Dictionary:
         """The dictionary on a device."""
@@ -146,7 +154,8 @@ class Dictionary:
 
 def load(state: Mapping[str, Any]) -> Dictionary:
     """The inverse of `Dictionary.state`."""
-    return Dictionary(**{n: torch.tensor(v) if n in TENSORS else v for n, v in state.items()})
+    values: dict[str, Any] = {n: torch.tensor(v) if n in TENSORS else v for n, v in state.items()}
+    return Dictionary(**values)
 
 
 def _check_shapes(d: Dictionary) -> None:
@@ -160,8 +169,12 @@ def _check_shapes(d: Dictionary) -> None:
         if tensor is None:
             continue
         if tuple(tensor.shape) != shape:
-            raise ModelError(f"{name} has shape {tuple(tensor.shape)}, and W_enc {tuple(d.W_enc.shape)} asks for {shape}")
+            raise ModelError(
+                f"{name} has shape {tuple(tensor.shape)}, and W_enc {tuple(d.W_enc.shape)} asks for {shape}"
+            )
         if tensor.dtype != torch.float32 or not bool(tensor.isfinite().all()):
             raise ModelError(f"{name} is not all finite float32 numbers, so the dictionary cannot be used")
     if not d.transcode and d_in != d_out:
-        raise ModelError(f"an autoencoder gives back what it reads, and this one reads {d_in} and gives {d_out} numbers")
+        raise ModelError(
+            f"an autoencoder gives back what it reads, and this one reads {d_in} and gives {d_out} numbers"
+        )

@@ -52,12 +52,12 @@ class JumpReLU:
 def jump(pre: Tensor, theta: Tensor, bandwidth: float) -> Tensor:
     """pre where pre > theta, else 0. Backward: 1[pre > theta] to pre, -(theta / bandwidth) K to theta, where K is 1
     within half a bandwidth of the threshold."""
-    return _Jump.apply(pre, theta, bandwidth)  # type: ignore[no-any-return,no-untyped-call]
+    return _Jump.apply(pre, theta, bandwidth)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def step(pre: Tensor, theta: Tensor, bandwidth: float) -> Tensor:
     """1 where pre > theta, else 0. Backward: nothing to pre, -(1 / bandwidth) K to theta."""
-    return _Step.apply(pre, theta, bandwidth)  # type: ignore[no-any-return,no-untyped-call]
+    return _Step.apply(pre, theta, bandwidth)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _kernel(ctx: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,7 +74,7 @@ class _Jump(torch.autograd.Function):
         return pre * (pre > theta)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:
         pre, theta, kernel = _kernel(ctx)
         return slope * (pre > theta), -theta * kernel * slope, None
 
@@ -87,6 +87,6 @@ class _Step(torch.autograd.Function):
         return (pre > theta).to(pre)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[None, Tensor, None]:
         _, _, kernel = _kernel(ctx)
         return None, -kernel * slope, None

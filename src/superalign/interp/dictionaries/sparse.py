@@ -27,7 +27,7 @@ def encode(x: Tensor, weights: Tensor, bias: Tensor, at: tuple[Tensor, Tensor, T
     The values were known to whoever chose the entries, so nothing is computed again; the gradient reaches the weights
     and biases of the chosen latents, and no others. `x` (n, d) is data and gets none.
     """
-    return _Encode.apply(x, weights, bias, *at)  # type: ignore[no-any-return,no-untyped-call]
+    return _Encode.apply(x, weights, bias, *at)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Encode(torch.autograd.Function):
@@ -40,7 +40,7 @@ class _Encode(torch.autograd.Function):
         return values.clone()
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         x, rows, latents = ctx.saved_tensors
         by_latent, order = latents.sort(stable=True)
         to_weights = decode(slope[order], by_latent, rows[order], x, ctx.width)

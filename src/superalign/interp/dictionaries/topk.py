@@ -30,10 +30,15 @@ class TopK:
         """There is none: the choice is made in each row."""
 
 
-def chunks(x: Tensor) -> tuple[Tensor, ...]:
+def chunks(x: Tensor) -> list[Tensor]:
     """Rows of x to be encoded at once. 128 to 1,024 rows are within 10 % of each other on one core, from 64 numbers and
     1,024 latents to 768 and 16,384; an accelerator needs more to be busy."""
-    return x.split(256 if x.device.type == "cpu" else 8192)
+    return pieces(x, 256 if x.device.type == "cpu" else 8192)
+
+
+def pieces(x: Tensor, size: int) -> list[Tensor]:
+    """A tensor cut into pieces of `size` rows, the last one shorter; one empty piece for no rows."""
+    return [x[at : at + size] for at in range(0, max(len(x), 1), size)]
 
 
 def largest(x: Tensor, weights: Tensor, bias: Tensor, k: int) -> tuple[Tensor, Tensor]:

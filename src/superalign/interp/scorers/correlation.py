@@ -29,7 +29,7 @@ from superalign.interp import metrics
 from superalign.interp.calibrate import fit, usable
 from superalign.interp.corpus import Windows
 from superalign.interp.evidence import Evidence
-from superalign.interp.metrics import Clusters, Metric, clusters
+from superalign.interp.metrics import Clusters, Metric, clusters, levels
 from superalign.interp.units import Explanation, Score, Simulation, Simulator, Status, undefined
 
 Values = NDArray[Any]
@@ -37,7 +37,7 @@ NAMES = ("correlation:random-only", "correlation:top-and-random", "explained-var
 DENSE = 0.1
 """The largest share of positions at which a unit is said to fire."""
 _TOP = _RANDOM = 5
-_BATCH = 32  # pairs simulated at once: all three samples of 860 units would be half a gigabyte
+_BATCH = 128  # pairs simulated at once: their three samples are some 40 MB; a simulator may share work within a batch
 
 
 def firing_level(a: Values) -> float:
@@ -55,7 +55,8 @@ def best_cut(s: Values, fired: NDArray[np.bool_]) -> float:
     """Predictions above it say "fires": halfway between the two neighbouring values of `s` whose cut labels these
     positions best, by F1. Never below all of them: an answer of 0 and 1 has one cut, however wrong it is. The middle of
     the range where the unit was silent."""
-    values, level, counts = np.unique(s, return_inverse=True, return_counts=True)
+    values, level = levels(s)
+    counts = np.bincount(level, minlength=len(values))
     if not fired.any() or len(values) < 2:
         return float(values[0] + values[-1]) / 2 if len(values) else 0.0
     hits = np.bincount(level, fired)[::-1].cumsum()[:-1]

@@ -6,7 +6,6 @@ what flows on; all else stays, the other sign of a neuron and the error of a dic
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,7 @@ Directions = Mapping[str, tuple[str, "Tensor"]]
 """By the site of latents and directions (`mlp.0+topk`): the site that they are written to, and their rows (F, d)."""
 
 _CELLS = 4_000_000  # logits in float64 at once, 32 MB
+_LEAST = 1e-300  # below a probability that is 0: torch's own entropy, which minds it, took twice as long
 
 
 def written(unit: Unit, subject: Subject, directions: Directions) -> tuple[str, Tensor]:
@@ -38,7 +38,7 @@ def written(unit: Unit, subject: Subject, directions: Directions) -> tuple[str, 
 
     Raises ModelError for a unit that the subject does not have, and for a latent whose rows are not in `directions`.
     """
-    if unit.site in directions:
+    if unit.kind != "neuron" and unit.site in directions:  # a stream has neurons and directions
         site, rows = directions[unit.site]
         if unit.index >= len(rows):
             raise ModelError(f"{unit.name} does not exist: {unit.site} has {len(rows)} directions")
@@ -85,7 +85,7 @@ def logits(subject: Subject, ids: Tensor, site: str | None = None, added: Tensor
 def divergence(p: Tensor, q: Tensor) -> NDArray[np.float64]:
     """Jensen-Shannon divergence of next-token distributions in nats, 0 to log 2, from logits (n, V) each.
 
-    In float64 and a few rows at a time: for a small effect the terms nearly cancel.
+    In float64 and a few rows at a time: for a small effect the entropies nearly cancel.
     """
     step = max(1, _CELLS // p.shape[-1])
     parts = [_divergence(a, b) for a, b in zip(torch.split(p, step), torch.split(q, step), strict=True)]
@@ -93,7 +93,7 @@ def divergence(p: Tensor, q: Tensor) -> NDArray[np.float64]:
 
 
 def _divergence(p: Tensor, q: Tensor) -> NDArray[np.float64]:
-    p, q = p.double().log_softmax(-1), q.double().log_softmax(-1)
-    middle = torch.logaddexp(p, q) - math.log(2)
-    both = (p.exp() * (p - middle)).sum(-1) + (q.exp() * (q - middle)).sum(-1)
-    return np.asarray((both / 2).clamp(min=0).cpu().numpy())
+    """The entropy of the mean less the mean of the entropies."""
+    p, q = p.double().softmax(-1), q.double().softmax(-1)
+    own, moved, mixed = ((part * part.clamp(min=_LEAST).log()).sum(-1) for part in (p, q, (p + q) / 2))
+    return np.asarray(((own + moved) / 2 - mixed).clamp(min=0).cpu().numpy())

@@ -60,6 +60,15 @@ TEXTS = (
     "a 'B' when an 'A' came before",
     "a ')' when two or more brackets stay open after it",
 )
+PROGRAMS = (
+    *(f'previous in {{"{token}"}}' for token in TOKENS),
+    'token in {"A"} or before in {"A"}',
+    None,
+    'token in {"B"} and before in {"A"}',
+    None,
+)
+"""The features in the predicate language, which has no balance of brackets: in it a bracket that closes nothing counts
+nothing, for the network it is one that will be missing."""
 SITES = (*("resid.0",) * 12, *("resid.1",) * 2)
 """The first site at which each feature can be read."""
 EXACT = 1e-3

@@ -100,7 +100,7 @@ def trained(world: Superposed, seed: int, progress: Progress) -> tuple[list[Evid
     acts = np.zeros((len(x), RANDOM), np.float32)
     np.put_along_axis(acts, index.numpy().astype(np.int64), values.numpy(), 1)
     alive = [e for e in evidence_of(world.corpus, acts, "space+topk", "latent", seed=seed) if len(e.rows)]
-    return alive, float(quality(dictionary, x[~explain])["fvu"])
+    return alive, quality(dictionary, x[~explain]).fvu
 
 
 def masks(group: Group, world: Superposed) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Files of dictionaries that other projects wrote, or read."""

@@ -1,0 +1,89 @@
+"""Dictionaries as a spec names them: a folder, or how one is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import numpy as np
+
+from superalign.core.errors import SpecError, nearest
+from superalign.core.ports import Progress
+from superalign.core.registry import parse
+from superalign.core.steps import Steps
+from superalign.interp.collect import activations
+from superalign.interp.corpus import Corpus
+from superalign.interp.dictionaries.dictionary import Dictionary, load
+from superalign.interp.dictionaries.training import Training, train
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from superalign.interp.subject import Subject
+
+ROWS = 1 << 18
+"""Rows of the explain split that are held for training, at most: 64 MiB at 64 numbers a row."""
+
+
+def options(reference: str) -> Training:
+    """`train:topk:latents=512:k=16` as options. Raises SpecError with near names for an option that is none."""
+    found = parse(reference)
+    given: dict[str, Any] = dict(found.options)
+    known = [name for name in get_type_hints(Training) if name != "kind"]
+    for name in given:
+        if name not in known:
+            raise SpecError(f"a dictionary has no option {name!r}; {nearest(name, known)}")
+    for name in ("latents", "k"):
+        if name not in given:
+            raise SpecError(f"{reference!r} lacks {name}=; write train:topk:latents=512:k=16")
+    return Training(**{"kind": found.argument or "topk", **given})
+
+
+def trained(
+    reference: str, subject: Subject, corpus: Corpus, site: str, steps: Steps, seed: int, progress: Progress
+) -> Dictionary:
+    """A dictionary of a site, trained on the explain split; kept, so that the next run finds it."""
+    wanted = options(reference)
+    into = site.replace("mlp_in", "mlp_out") if site.startswith("mlp_in") else None
+
+    def compute() -> Mapping[str, Any]:
+        source = rows(subject, corpus, site, into)
+        return train(source, wanted, seed=seed, progress=progress).state()
+
+    key = [dict(subject.identity), corpus.identity, site, reference, seed]
+    return load(steps.run("interp/dictionary", 1, key, compute))
+
+
+def rows(subject: Subject, corpus: Corpus, site: str, into: str | None) -> Any:
+    """Activations of a site on the explain split, one tensor; for a transcoder those of its input and output."""
+    import torch
+
+    documents = np.flatnonzero(corpus.split == 0)
+    held: list[Tensor] = []
+    targets: list[Tensor] = []
+    count = 0
+    for block in activations(subject, corpus, [site, *([into] if into else [])], only=set(documents.tolist())):
+        held.append(block.values[site].float().cpu())
+        if into:
+            targets.append(block.values[into].float().cpu())
+        count += len(block.rows)
+        if count >= ROWS:
+            break
+    x = torch.cat(held)[:ROWS]
+    if not into:
+        return x
+    return x, torch.cat(targets)[:ROWS]
+
+
+def loaded(reference: str, site: str, sites: int) -> Dictionary:
+    """A dictionary from a folder, or from the site's folder in it. Raises SpecError for one dictionary and many sites."""
+    from superalign.interp.dictionaries.formats import read
+
+    folder = Path(reference).expanduser()
+    inside = next((p for p in (folder / site, folder / site.replace(".", "/")) if p.is_dir()), None)
+    if inside is None and sites > 1:
+        raise SpecError(
+            f"{reference!r} is one dictionary, and {sites} sites were named; give one site, or folders {site}/ ..."
+        )
+    return read(inside or folder)

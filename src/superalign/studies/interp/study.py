@@ -1,0 +1,64 @@
+"""Prepares and runs interpretability studies: a world with planted truth, or a model with a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from superalign.core.digest import digest
+from superalign.core.ports import Progress, Store, silent
+from superalign.core.spec import Record
+from superalign.core.steps import Steps
+from superalign.core.study import Plan, Study
+from superalign.core.study import Prepared as Ready
+from superalign.interp.dossier import to_json
+from superalign.studies.interp.spec import Interp
+
+
+def interp(spec: Interp, store: Store) -> Record:
+    """The record of a study: a condition per kind of unit, and the controls."""
+    return prepare(spec, store).run()
+
+
+def prepare(spec: Interp, store: Store) -> Ready:
+    """The world, or the model with its sites. Raises ModelError for a model or a site that is not there."""
+    if spec.world is not None:
+        return Planted(spec, store)
+    from superalign.interp.sites import expand, sites_of
+    from superalign.interp.subject import subject
+    from superalign.studies.interp.model import Prepared
+
+    assert spec.model is not None
+    found = subject(spec.model)
+    return Prepared(spec, store, found, expand(spec.site, sites_of(found.model)), Steps(store))
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A world whose truth is known, once per seed."""
+
+    spec: Interp
+    store: Store
+
+    def plan(self) -> Plan:
+        return Plan(
+            (), (f"the world {self.spec.world!r} in {len(self.spec.seeds)} seeds, about 20 s of one core each",)
+        )
+
+    def run(self, progress: Progress = silent) -> Record:
+        from superalign.studies.interp.planted import studied
+        from superalign.studies.interp.record import planted_record
+
+        seen, artifacts = [], {}
+        for done, seed in enumerate(self.spec.seeds):
+            progress("worlds", done, len(self.spec.seeds))
+            found, shown = studied(seed, progress)
+            seen.append(found)
+            if done == 0:  # pages show one world; the numbers are of all
+                data = "\n".join(to_json(d) for d in shown).encode()
+                artifacts["units/planted"] = f"interp/units/{digest(data)[:32]}"
+                self.store.put(artifacts["units/planted"], data, {"units": len(shown)})
+        progress("worlds", len(self.spec.seeds), len(self.spec.seeds))
+        return planted_record(self.spec, seen, artifacts)
+
+
+study = Study("interp", Interp, prepare)
