@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import os
-import socket
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -132,6 +127,16 @@ def test_a_row_ends_with_eos_which_counts_and_pads_follow() -> None:
     late = sampled(made, ["the meal was"] * 400, tokens=8, temperature=2.0, least=5)
     assert not (late.response[:, :5] == EOS).any()
     assert (late.response[:, 5:] == EOS).any()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_some_rows_alone_are_sampled_as_among_all(temperature: float) -> None:
+    made = policy("gpt2")
+    asked, sampling, share = prompts(made, PROMPTS), Sampling(6, temperature), torch.tensor([2, 0])
+    whole = made.generate(asked, sampling, torch.Generator().manual_seed(0))
+    some = made.generate(asked, sampling, torch.Generator().manual_seed(0), share)
+    assert torch.equal(some.tokens, whole.tokens[share])
+    assert torch.equal(some.mask, whole.mask[share])
 
 
 def test_equal_prompts_are_read_once() -> None:
@@ -335,45 +340,3 @@ def test_a_response_goes_on_from_its_prompt(prompt: str, between: str, more: str
     assert made.decode(parts[0]) + made.decode(parts[1]) == " " + prompt + between + more
     assert made.decode([*parts[1], made.eos, made.pad, made.pad]) == between + more
     assert made.encode(made.decode(parts[1])) == parts[1]
-
-
-def gradient(rank: int, size: int) -> list[list[float]]:
-    """Of two losses, one after the other as in PPO-ptx, over this process's share of 8 rows."""
-    import torch
-
-    from superalign.models.hf.policy import prepare
-    from superalign.models.native.gpt import GPT, Shape
-    from superalign.models.policy import Rows
-
-    torch.set_num_threads(1)
-    made = prepare(GPT(Shape(8, 1, 16, 2, 8), "abcdefgh", seed=rank))
-    tokens = torch.randint(2, 8, (8, 6), generator=torch.Generator().manual_seed(0))[rank::size]
-    rows = Rows(tokens, torch.ones_like(tokens, dtype=torch.bool), 2)
-    for weight in (1.0, 0.5):
-        logs = made.logits(rows).log_softmax(-1).gather(2, rows.response[..., None])
-        torch.autograd.backward(-weight * logs.mean())
-    return [p.grad.flatten()[:50].tolist() for p in made.parameters() if p.grad is not None]
-
-
-CODE = f"import json, sys\n{inspect.getsource(gradient)}\nprint('RESULT' + json.dumps(gradient(int(sys.argv[1]), 2)))"
-
-
-def test_two_processes_make_the_gradient_of_one() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    started = [
-        subprocess.Popen([sys.executable, "-c", CODE, rank], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                         cwd=ROOT, env={**os.environ, **shared, "MASTER_PORT": str(port), "RANK": rank, "LOCAL_RANK": rank})
-        for rank in "01"
-    ]  # fmt: skip
-    found = []
-    for process in started:
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err[-2000:]
-        found.append(np.concatenate(json.loads(out.partition("RESULT")[2])))
-    assert np.array_equal(found[0], found[1])
-    alone = np.concatenate(gradient(0, 1))
-    assert np.abs(found[0] - alone).max() < 1e-6
-    assert np.abs(alone).max() > 1e-3

@@ -100,17 +100,30 @@ def test_a_response_ends_with_its_first_end_and_never_too_early(seed: int, least
 
 
 def test_samples_follow_the_logits_and_their_generator_alone() -> None:
+    def levels() -> torch.Tensor:
+        return torch.rand(40_000, 1, generator=generator(1), dtype=torch.float64)
+
     logits = torch.tensor([2.0, 0.0, -1.0, -torch.inf]).expand(40_000, 4)
     torch.manual_seed(0)
-    first = draw(logits, Sampling(temperature=0.5), 0, EOS, generator(1))
+    first = draw(logits, Sampling(temperature=0.5), 0, EOS, levels())
     torch.manual_seed(99)
-    assert torch.equal(first, draw(logits, Sampling(temperature=0.5), 0, EOS, generator(1)))
+    assert torch.equal(first, draw(logits, Sampling(temperature=0.5), 0, EOS, levels()))
     share = torch.bincount(first, minlength=4) / len(first)
     expected = torch.softmax(logits[0] / 0.5, 0)
     assert (share - expected).abs().max() < 5 * (0.25 / 40_000) ** 0.5
     assert share[3] == 0
-    banned = draw(logits, Sampling(least=1), 0, 0, generator(1))
+    banned = draw(logits, Sampling(least=1), 0, 0, levels())
     assert not (banned == 0).any()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_some_rows_alone_are_sampled_as_among_all(temperature: float) -> None:
+    asked, sampling = rows(PROMPTS, [[], [], []]), Sampling(9, temperature)
+    policy, share = gpt(spread=1.0), torch.tensor([2, 0])
+    made = policy.generate(asked, sampling, generator())
+    some = policy.generate(asked, sampling, generator(), share)
+    assert torch.equal(some.tokens, made.tokens[share])
+    assert torch.equal(some.mask, made.mask[share])
 
 
 def test_texts_and_tokens() -> None:

@@ -21,7 +21,19 @@ from typing import Any
 
 from superalign.core.errors import PluginError, nearest
 
-KINDS = ("tasks", "games", "models", "protocols", "wrapped", "losses", "labels", "wrappers", "studies", "testbeds", "proposers")
+KINDS = (
+    "tasks",
+    "games",
+    "models",
+    "protocols",
+    "wrapped",
+    "losses",
+    "labels",
+    "wrappers",
+    "studies",
+    "testbeds",
+    "proposers",
+)
 
 _OPTION = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.DOTALL)
 _PATH = re.compile(r"[^\s+:,=>]+\.py(?=:)")

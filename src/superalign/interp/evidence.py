@@ -56,6 +56,10 @@ class Evidence:
         """The activations at some rows (any order)."""
         if not len(self.rows):
             return np.zeros(len(rows), np.float32)
+        if len(rows) > len(self.corpus) // 64:  # 0.2 ms where a search among 60,000 rows takes 2
+            column = np.zeros(len(self.corpus), np.float32)
+            column[self.rows] = self.values
+            return column[rows]
         found = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
         return np.where(self.rows[found] == rows, self.values[found], np.float32(0)).astype(np.float32)
 

@@ -74,8 +74,11 @@ class Policy(Interface):
         """Last hidden states at the positions that predict each response token and after the last, (B, R + 1, d)."""
         ...
 
-    def generate(self, prompts: Rows, sampling: Sampling, generator: torch.Generator) -> Rows:
-        """Prompts (B, P) with sampled responses, no gradients. Draws come from `generator` alone."""
+    def generate(
+        self, prompts: Rows, sampling: Sampling, generator: torch.Generator, share: torch.Tensor | None = None
+    ) -> Rows:
+        """Prompts (B, P) with sampled responses, no gradients. Draws come from `generator` alone; with `share`, indices
+        (b,), only these rows are sampled, with the draws that they have among all."""
         ...
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:

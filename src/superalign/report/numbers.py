@@ -187,6 +187,10 @@ def remarks(record: Record) -> tuple[str, ...]:
     return record.notes[1:] if record.notes and answer(record) == record.notes[0] else record.notes
 
 
+KEYLESS = ("rate", "interp", "research", "preferences")
+"""Studies whose numbers rest on no task's key: votes, activations, or the rows of a scorer."""
+
+
 def leaks(record: Record) -> list[str]:
     """Uses of the truth that a legal method may not make: purposes that start with `oracle` or `leak`.
 
@@ -199,6 +203,8 @@ def leaks(record: Record) -> list[str]:
 
 def audit_sentence(record: Record) -> str:
     """The verdict of the oracle audit, in one sentence."""
+    if record.study in KEYLESS:
+        return "No task with a hidden key has part in this study."
     if not record.audit:
         return "No use of the truth was logged: this record cannot say whether it is oracle-free."
     found = leaks(record)

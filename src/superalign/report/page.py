@@ -139,6 +139,7 @@ def _context(record: Record) -> dict[str, Any]:
         "spec_file": f"{file_name(record.study, '')}-{numbers.short(record.spec_hash)}.toml",
         "audit_sentence": numbers.audit_sentence(record),
         "leaks": numbers.leaks(record),
+        "unaudited": not record.audit and record.study not in numbers.KEYLESS,
         "inside": inside if len(inside) <= MAX_INSIDE else None,
         "inside_file": file_name(record.id, ".json"),
     }

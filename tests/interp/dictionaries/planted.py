@@ -11,12 +11,12 @@ from superalign.interp.dictionaries.dictionary import Dictionary, Kind
 
 
 def planted(rows: int, d: int, directions: int, active: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """x (rows, d), each row a sum of `active` at most of the `directions` (directions, d), around a mean that is not 0."""
+    """x (rows, d), each row a sum of `active` of the `directions` (directions, d), around a mean that is not 0."""
     rng = stream(seed, "test/planted")
     basis = rng.standard_normal((directions, d))
     basis /= np.linalg.norm(basis, axis=1, keepdims=True)
     which = rng.integers(0, directions, (rows, active))
-    sizes = rng.lognormal(0, 0.25, (rows, active)) * (rng.random((rows, active)) < 0.6)
+    sizes = rng.lognormal(0, 0.25, (rows, active))
     x = (sizes[..., None] * basis[which]).sum(1) + 0.02 * rng.standard_normal((rows, d)) + 1.0
     return torch.tensor(x, dtype=torch.float32), torch.tensor(basis, dtype=torch.float32)
 
@@ -27,7 +27,9 @@ def numbers(*shape: int, seed: int = 0, wide: bool = False) -> Tensor:
     return drawn if wide else drawn.float()
 
 
-def small(kind: Kind = "topk", d: int = 6, latents: int = 16, *, skip: bool = False, transcode: bool = False) -> Dictionary:
+def small(
+    kind: Kind = "topk", d: int = 6, latents: int = 16, *, skip: bool = False, transcode: bool = False
+) -> Dictionary:
     """A random dictionary."""
     return Dictionary(
         kind=kind,

@@ -95,5 +95,7 @@ def test_weights_that_do_not_fit_are_refused(change: dict[str, Any], message: st
 
 def test_rows_of_another_width_are_refused() -> None:
     for call in (Dictionary.encode, Dictionary.pre, Dictionary.reconstruct):
-        with pytest.raises(ModelError, match=r"reads rows of 6 numbers, and got a tensor of \(3, 7\); is it of another"):
+        with pytest.raises(
+            ModelError, match=r"reads rows of 6 numbers, and got a tensor of \(3, 7\); is it of another"
+        ):
             call(small(), numbers(3, 7))

@@ -12,7 +12,7 @@ from superalign.interp.dictionaries.activity import Weights
 from superalign.interp.dictionaries.auxk import auxk
 from superalign.interp.dictionaries.batchtopk import BatchTopK
 from superalign.interp.dictionaries.jumprelu import JumpReLU, jump, step
-from superalign.interp.dictionaries.sparse import decode, encode
+from superalign.interp.dictionaries.sparse import decode
 from superalign.interp.dictionaries.topk import TopK, largest
 from tests.interp.dictionaries.planted import numbers
 
@@ -41,7 +41,9 @@ def dense_loss(x: Tensor, w: Weights, pull: Tensor, k: int) -> Tensor:
 
 def test_sparse_gradients_equal_those_of_the_dense_product() -> None:
     x, pull, w = numbers(30, 5), numbers(30, 5, seed=9), weights()
-    for ours, theirs in zip(gradients(sparse_loss(x, w, pull, 7), w), gradients(dense_loss(x, w, pull, 7), w), strict=True):
+    for ours, theirs in zip(
+        gradients(sparse_loss(x, w, pull, 7), w), gradients(dense_loss(x, w, pull, 7), w), strict=True
+    ):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
@@ -150,7 +152,9 @@ def test_auxk_reaches_the_dead_rows_of_the_encoder_and_nothing_else() -> None:
     W_enc, b_enc, W_dec, b_dec = gradients(loss, w)
     alive = [k for k in range(20) if k not in (2, 3, 11)]
     for gradient in (W_enc, b_enc, W_dec):
-        assert bool(gradient[dead].abs().flatten(1).sum(1).gt(1e-3).all() if gradient.dim() > 1 else gradient[dead].any())
+        assert bool(
+            gradient[dead].abs().flatten(1).sum(1).gt(1e-3).all() if gradient.dim() > 1 else gradient[dead].any()
+        )
         assert not gradient[alive].any()
     assert not b_dec.any()
     assert torch.autograd.grad(auxk(x, error, w, dead), [error], allow_unused=True)[0] is None  # the error is a target

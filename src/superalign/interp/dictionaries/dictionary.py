@@ -8,7 +8,7 @@ one site and gives another (Dunefsky et al. 2024), with a linear path beside the
 
 Two things that other forms keep apart are folded in, since they change no number. Subtracting b_dec from the input first
 is a change of b_enc. A gated dictionary whose gate and magnitude share their weights is a JumpReLU (Rajamanoharan et
-al. 2024, arXiv 2404.16014, appendix).
+al. 2024, arXiv 2404.16014).
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ The activation jumps, so its derivative with respect to the threshold is 0 or un
 of the expected loss, and it is estimated from pre-activations within half a bandwidth of the threshold: a rectangle
 kernel in the backward pass alone. The pre-activation itself gets the gradient of what fires, and no estimate.
 
-The number of latents that fire is led to k, by (L0 / k - 1)^2, where the paper weighs L0 against the error by a factor
-that has to be searched for each site (its appendix describes both). All kinds then spend the same k, and can be compared.
+The number of latents that fire is led to k, by (L0 / k - 1)^2; the paper weighs L0 against the error, by a factor that
+has to be searched for each site. All kinds then spend the same k, and can be compared.
 """
 
 from __future__ import annotations

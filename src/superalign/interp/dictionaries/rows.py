@@ -45,7 +45,7 @@ class Scale:
 def scale_of(x: Tensor) -> Scale:
     """The scale of rows (n, d). Raises Degenerate where all rows are equal."""
     spread = float((x - x.mean(0)).square().sum(1).mean().sqrt())
-    if not spread > 0:
+    if not spread > 1e-6 * float(x.norm(dim=1).mean()):  # rounding alone leaves less
         raise Degenerate("all activations of the site are equal, so there are no directions to find in them")
     return Scale(geometric_median(x), spread)
 

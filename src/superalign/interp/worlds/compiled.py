@@ -40,7 +40,7 @@ from superalign.interp.units import Explanation, Simulation, Unit
 
 Values = NDArray[Any]
 Basis = Literal["aligned", "rotated", "compressed"]
-BASES = ("aligned", "rotated", "compressed")
+BASES: tuple[Basis, ...] = ("aligned", "rotated", "compressed")
 
 TOKENS = (*"abcdef", "(", ")", "A", "B")
 _CHANCE = (0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.13, 0.13, 0.05, 0.09)

@@ -19,7 +19,8 @@ from superalign.learners.rl.learning import Learning
 from superalign.learners.rl.loop import step_through, train
 from superalign.learners.rl.options import OnPolicy, require
 from superalign.learners.rl.progress import Watching
-from superalign.learners.rl.rollouts import Rollouts, logprobs
+from superalign.learners.rl.rollouts import ALONE, Rollouts, logprobs
+from superalign.models.hf.ranks import Ranks
 from superalign.models.policy import Policy
 
 
@@ -86,7 +87,7 @@ def grpo(
         advantages = maths.group_advantages(rewards(batch, learning, options), options.group, options.scale)
 
         def slopes(rows: Rollouts, weights: Tensor) -> dict[str, float]:
-            return backward(learning.policy, rows, weights, options)
+            return backward(learning.policy, rows, weights, options, learning.group)
 
         return step_through(learning, watching, batch, advantages, (options.epochs, options.minibatches), slopes)
 
@@ -101,9 +102,11 @@ def rewards(batch: Rollouts, learning: Learning, options: GRPO) -> Tensor:
     return batch.scores - learning.beta * maths.real(kl, batch.mask).sum(1)
 
 
-def backward(policy: Policy, batch: Rollouts, advantages: Tensor, options: GRPO) -> dict[str, float]:
+def backward(
+    policy: Policy, batch: Rollouts, advantages: Tensor, options: GRPO, group: Ranks = ALONE
+) -> dict[str, float]:
     """Add the gradients of GRPO's loss on one minibatch; returns what to report."""
-    logp = batch.logp if batch.logp.requires_grad else logprobs(policy, batch.rows, options.sampling)
+    logp = batch.logp if batch.logp.requires_grad else logprobs(policy, batch.rows, options.sampling, group)
     losses = maths.policy_loss(logp, batch.old, advantages[:, None], batch.mask, options.low, options.high)
     if options.kl_in == "loss" and options.beta:
         losses = losses + options.beta * maths.kl_loss(

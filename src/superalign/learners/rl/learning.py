@@ -13,6 +13,7 @@ from superalign.learners.rl.adam import Adam, Step
 from superalign.learners.rl.descent import rate
 from superalign.learners.rl.options import OnPolicy
 from superalign.learners.rl.progress import State, named, under
+from superalign.models.hf.ranks import ranks
 from superalign.models.policy import Policy
 
 
@@ -24,7 +25,7 @@ class Learning:
     """What changes during a run. The policy is copied, never changed.
 
     `parts` are trained beside it (a value network) at `faster` times its learning rate; they have `parameters`, `state`
-    and `load`.
+    and `load`. `group` are the processes of this launch, each of which holds the same and runs its share.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Learning:
     ) -> None:
         self.options, self.policy, self.parts, self.faster = options, policy.copy(), dict(parts or {}), faster
         self.average = policy.copy() if options.average else None
+        self.group = ranks(next(self.policy.parameters()).device)
         self.beta, self.iteration = options.beta, 0
         constants = Step(options.betas, options.adam_eps, options.weight_decay, options.eps_first)
         self.adam = {n: Adam(m.parameters(), constants) for n, m in {"policy": self.policy, **self.parts}.items()}
@@ -54,10 +56,11 @@ class Learning:
             adam.zero()
 
     def step(self, loss: float) -> float:
-        """Apply the gradients and return the norm of the policy's, which alone is cut.
+        """Apply the gradients, those of all processes, and return the norm of the policy's, which alone is cut.
 
         Raises Unsound, and changes nothing, where a gradient of it or the loss is not finite.
         """
+        self.group.add(p for adam in self.adam.values() for p in adam.parameters)
         norm = float(nn.utils.clip_grad_norm_(self.adam["policy"].parameters, self.options.clip_gradient))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise Unsound(f"an update has the loss {loss} and a gradient of norm {norm}")
@@ -97,6 +100,17 @@ class Learning:
             adam.load(under(f"adam/{name}/", state))
         for k, t in enumerate(self._good):
             t.copy_(torch.from_numpy(state[f"good/{k}"]).reshape(t.shape))
+
+    def agree(self) -> None:
+        """Take everything from the first process of the launch."""
+        adams = list(self.adam.values())
+        counts = torch.tensor([self.iteration, self.beta, *(adam.steps for adam in adams)], dtype=torch.float64)
+        moments = [t for adam in adams for t in (*adam.first, *adam.second)]
+        self.group.follow([*self._tensors(), *moments, *self._good, counts])
+        iteration, self.beta, *steps = counts.tolist()
+        self.iteration = int(iteration)
+        for adam, step in zip(adams, steps, strict=True):
+            adam.steps = int(step)
 
     def _tensors(self) -> list[Tensor]:
         weights: list[Tensor] = [p for adam in self.adam.values() for p in adam.parameters]

@@ -4,12 +4,16 @@ Rules for failures. A loss or gradient that is not finite, entropy below its flo
 limit, and responses that are all empty stop the run: the last weights whose samples passed every check come back and
 the reason is an event. An overseer that fails stops it too, with an error: the state before its batch is kept, so that
 the same call goes on from there. Explained variance below 0 and large updates raise alarms and change nothing.
+
+Several processes (`torchrun`, `accelerate launch`) run the loop in step: each samples and judges its share of the
+prompts and runs its share of every minibatch, all hold the whole batch, and what is computed over a batch is computed
+over all of it. So they end with the weights of one process, up to rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
@@ -46,18 +50,25 @@ def train(
 
     With `graph` the log-probabilities of the samples keep their gradients for the update.
 
-    Raises ModelError where the overseer fails or abstains on a whole batch.
+    Raises SpecError without prompts and for more processes than prompts of an iteration, ModelError where the overseer
+    fails or abstains on a whole batch.
     """
-    options = learning.options
+    options, peers = learning.options, learning.group
     require(len(prompts) > 0, "there are no prompts to respond to")
+    require(
+        options.batch // group >= peers.size,
+        f"batch={options.batch} has {options.batch // group} prompts for {peers.size} processes; each needs one",
+    )
     _resume(learning, prompts, watching, group)
-    while learning.iteration < options.iterations and not watching.stopped:
+    learning.agree()
+    stopped = peers.any(watching.stopped is not None)
+    while learning.iteration < options.iterations and not stopped:
         k = learning.iteration
         watching.look(learning.exported, k, options.iterations)
         texts = [t for t in drawn_prompts(prompts, watching.seed, k, options.batch // group) for _ in range(group)]
         draws = watching.generator("rollout", k)
-        drawn = sample(learning.policy, reference, texts, options.sampling, draws, options.ending, graph)
-        batch = _judged(drawn, overseer, learning, watching)
+        drawn = sample(learning.policy, reference, texts, options.sampling, draws, options.ending, graph, peers, group)
+        batch = _judged(drawn, overseer, learning, watching, group)
         try:
             check(batch, options)
             learning.passed()
@@ -146,21 +157,28 @@ def _resume(learning: Learning, prompts: Sequence[str], watching: Watching, grou
         learning.load(kept)
 
 
-def _judged(drawn: Rollouts, overseer: Overseer, learning: Learning, watching: Watching) -> Rollouts:
-    """The overseer's scores; where it fails, the state before this batch is kept and the error says how to go on."""
+def _judged(drawn: Rollouts, overseer: Overseer, learning: Learning, watching: Watching, group: int) -> Rollouts:
+    """The overseer's scores, each process asking for its share of the prompts. Where it fails, in any process, the state
+    before this batch is kept and the error says how to go on."""
+    peers, count = learning.group, len(drawn.prompts)
+    failure: Exception | None = None
+    part = drawn if peers.size == 1 else drawn.only(torch.from_numpy(peers.mine(count, group)))
     try:
-        batch = judge(drawn, overseer, learning.options.ending)
-        if bool(batch.scores.isnan().all()):
-            raise Degenerate(f"it abstained on all {len(batch.scores)} responses")
+        part = judge(part, overseer, learning.options.ending)
     except Exception as error:  # an overseer of somebody else may fail in any way
-        key = watching.keep(learning.iteration, learning.state())
-        advice = f"the state is kept as {key}; make the same call again to go on from there"
-        raise ModelError(
-            f"the overseer failed in iteration {learning.iteration + 1} of {learning.options.iterations}: "
-            f"{type(error).__name__}: {error}; "
-            + (advice if key else "nothing is kept; give Watching a store to be able to go on")
-        ) from error
-    return batch
+        failure = error
+    if not peers.any(failure is not None):
+        scores = peers.whole(part.scores, count, group)
+        if not bool(scores.isnan().all()):
+            return replace(drawn, scores=scores)
+        failure = Degenerate(f"it abstained on all {count} responses")
+    key = watching.keep(learning.iteration, learning.state())
+    advice = f"the state is kept as {key}; make the same call again to go on from there"
+    raise ModelError(
+        f"the overseer failed in iteration {learning.iteration + 1} of {learning.options.iterations}"
+        + (f": {type(failure).__name__}: {failure}; " if failure else ", in another process; ")
+        + (advice if key else "nothing is kept; give Watching a store to be able to go on")
+    ) from failure
 
 
 def _stop(learning: Learning, watching: Watching, reason: str) -> None:

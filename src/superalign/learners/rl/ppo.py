@@ -21,8 +21,9 @@ from superalign.learners.rl.learning import Learning
 from superalign.learners.rl.loop import means, passes, train
 from superalign.learners.rl.options import OnPolicy, require
 from superalign.learners.rl.progress import State, Watching
-from superalign.learners.rl.rollouts import Rollouts, chosen, predicted, take
+from superalign.learners.rl.rollouts import ALONE, Rollouts, chosen, predicted, shared, take
 from superalign.learners.rl.sft import language_loss
+from superalign.models.hf.ranks import Ranks
 from superalign.models.policy import Policy, Rows
 
 if TYPE_CHECKING:
@@ -168,11 +169,12 @@ def ppo(
         told = []
         for epoch, k, rows in passes(learning, watching, len(scored.scores), options.epochs, options.minibatches):
             learning.zero()
-            stats = backward(learning.policy, critic, targets.only(rows), options)
+            stats = backward(learning.policy, critic, targets.only(rows), options, learning.group)
             if options.pretrain and pretrain is not None:
                 draws = watching.generator("pretrain", learning.iteration, epoch, k)
                 picked = torch.randint(len(pretrain.tokens), (options.pretrain_batch,), generator=draws)
-                stats["pretrain_loss"] = backward_text(learning.policy, take(pretrain, picked), options.pretrain)
+                text = take(pretrain, picked)
+                stats["pretrain_loss"] = backward_text(learning.policy, text, options.pretrain, learning.group)
             told.append(stats | {"gradient": learning.step(stats["loss"])})
         if options.kl_target is not None:
             kl = float(batch.kl.mean())
@@ -208,7 +210,8 @@ def estimate(batch: Rollouts, critic: Value, learning: Learning, options: PPO) -
     """Rewards, advantages and returns of one batch. Returns are taken before advantages are whitened."""
     mask, after = batch.mask, options.score_at == "after"
     where = maths.reach(mask) if after else mask
-    values = maths.real(critic(batch.rows, learning.policy), where)
+    (values,) = shared(learning.group, batch.rows, lambda part: (critic(part, learning.policy),))
+    values = maths.real(values, where)
     kl = maths.kl_estimate(batch.logp, batch.reference, options.kl)
     rewards = maths.per_token_rewards(batch.scores, kl, mask, learning.beta, after)
     if options.whiten_rewards:
@@ -220,27 +223,31 @@ def estimate(batch: Rollouts, critic: Value, learning: Learning, options: PPO) -
     return Targets(batch.rows, batch.logp, values, advantages, returns, where, explained)
 
 
-def backward(policy: Policy, critic: Value, batch: Targets, options: PPO) -> dict[str, float]:
+def backward(policy: Policy, critic: Value, batch: Targets, options: PPO, group: Ranks = ALONE) -> dict[str, float]:
     """Add the gradients of PPO's loss on one minibatch; returns what to report."""
     mask = batch.rows.response_mask
-    logits = predicted(policy, batch.rows, options.sampling)
-    logp = chosen(logits, batch.rows)
+
+    def ran(part: Rows) -> tuple[Tensor, ...]:
+        logits = predicted(policy, part, options.sampling)
+        logp, values = chosen(logits, part), critic(part, policy)
+        with torch.set_grad_enabled(options.entropy_weight > 0):
+            return logp, values, maths.entropy(logits).to(logp.device)
+
+    logp, values, entropies = shared(group, batch.rows, ran)
     advantages = maths.whiten(batch.advantages, mask) if options.whiten == "minibatch" else batch.advantages
     surrogate = maths.masked_mean(
         maths.policy_loss(logp, batch.logp, advantages, mask, options.low, options.high), mask
     )
-    values = critic(batch.rows, policy)
     error = maths.value_loss(values, batch.values, batch.returns, batch.value_mask, options.value_clip)
-    with torch.set_grad_enabled(options.entropy_weight > 0):
-        entropy = maths.masked_mean(maths.entropy(logits).to(mask.device), mask)
+    entropy = maths.masked_mean(entropies, mask)
     loss = surrogate + options.value_weight * error - options.entropy_weight * entropy
     torch.autograd.backward(loss)
     told = {"loss": loss, "policy_loss": surrogate, "value_loss": error, "update_entropy": entropy}
     return maths.plain(told | maths.ratio_report(logp, batch.logp, mask, options.low, options.high))
 
 
-def backward_text(policy: Policy, rows: Rows, gamma: float) -> float:
+def backward_text(policy: Policy, rows: Rows, gamma: float, group: Ranks = ALONE) -> float:
     """Add the gradients of gamma times the mean loss per token of text; returns that mean, unweighted."""
-    loss = language_loss(policy, rows)
+    loss = language_loss(policy, rows, group)
     torch.autograd.backward(gamma * loss)
     return float(loss.detach())

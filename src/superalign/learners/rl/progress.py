@@ -19,6 +19,7 @@ from superalign.core.errors import SpecError
 from superalign.core.ports import Progress, Store, silent
 from superalign.core.random import derive
 from superalign.core.steps import decode, encode
+from superalign.models.hf.ranks import leads
 
 if TYPE_CHECKING:
     from superalign.models.policy import Policy
@@ -39,6 +40,9 @@ class Watching:
     a run of the same name and options then goes on from its last checkpoint and gives the same numbers as a run that
     was never interrupted. `listen` hears every event; `evaluate(policy, iteration)` is called every `each` iterations,
     before the first and after the last, and what it returns is an event.
+
+    Where several processes run together (`torchrun`, `accelerate launch`) the first one alone writes to the store, is
+    heard and shows progress; all evaluate, and all remember the events.
     """
 
     seed: int = 0
@@ -51,6 +55,10 @@ class Watching:
     each: int = 5
     events: list[dict[str, Any]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if not leads():
+            self.listen, self.progress = unheard, silent
+
     def generator(self, purpose: str, *inputs: Any) -> torch.Generator:
         """The random stream for one purpose: `rollout`, `data`, `labels`, `evaluation`, at one iteration."""
         return torch.Generator().manual_seed(derive(self.seed, f"rl/{purpose}", *inputs))
@@ -59,7 +67,7 @@ class Watching:
         """Tell an event to the listener and the store. Numbers that are not finite become None."""
         event = {"kind": kind, "iteration": iteration, **{k: _plain(v) for k, v in body.items()}}
         self.events.append(event)
-        if self.store is not None:
+        if self.store is not None and leads():
             self.store.append(self.run, [event])
         self.listen(event)
 
@@ -87,7 +95,8 @@ class Watching:
             return None
         data = encode({**state, "iteration": iteration})
         key = f"{self.run}/checkpoint/{iteration}/{digest(data)[:16]}"  # by content: the first writer of a key wins
-        self.store.put(key, data, {"run": self.run, "iteration": iteration})
+        if leads():
+            self.store.put(key, data, {"run": self.run, "iteration": iteration})
         self.emit("checkpoint", iteration, key=key)
         return key
 

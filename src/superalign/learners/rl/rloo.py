@@ -19,7 +19,8 @@ from superalign.learners.rl.learning import Learning
 from superalign.learners.rl.loop import step_through, train
 from superalign.learners.rl.options import OnPolicy
 from superalign.learners.rl.progress import Watching
-from superalign.learners.rl.rollouts import Rollouts, logprobs
+from superalign.learners.rl.rollouts import ALONE, Rollouts, logprobs
+from superalign.models.hf.ranks import Ranks
 from superalign.models.policy import Policy
 
 
@@ -61,16 +62,18 @@ def rloo(
         advantages = maths.leave_one_out(batch.scores - learning.beta * kl, options.group)
 
         def slopes(rows: Rollouts, weights: Tensor) -> dict[str, float]:
-            return backward(learning.policy, rows, weights, options)
+            return backward(learning.policy, rows, weights, options, learning.group)
 
         return step_through(learning, watching, batch, advantages, (options.epochs, options.minibatches), slopes)
 
     return train(Learning(policy, options), reference, prompts, overseer, watching, update, options.group, once)
 
 
-def backward(policy: Policy, batch: Rollouts, advantages: Tensor, options: RLOO) -> dict[str, float]:
+def backward(
+    policy: Policy, batch: Rollouts, advantages: Tensor, options: RLOO, group: Ranks = ALONE
+) -> dict[str, float]:
     """Add the gradients of -A log pi(y), or of its clipped ratio; returns what to report."""
-    logp = batch.logp if batch.logp.requires_grad else logprobs(policy, batch.rows, options.sampling)
+    logp = batch.logp if batch.logp.requires_grad else logprobs(policy, batch.rows, options.sampling, group)
     if options.loss == "reinforce":
         loss = -(advantages * maths.real(logp, batch.mask).sum(1)).mean()
     else:

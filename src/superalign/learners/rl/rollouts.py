@@ -7,7 +7,7 @@ is paid for everything that was sampled. EOS is a token of the response.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,8 +16,11 @@ from torch import Tensor
 
 from superalign.core.types import Overseer
 from superalign.learners.rl import maths, overseers
+from superalign.models.hf.ranks import Ranks
 from superalign.models.policy import Policy, Rows, Sampling
 
+ALONE = Ranks()
+"""One process."""
 _BANNED = -1e9  # finite, so that p log p is 0 and not NaN
 
 
@@ -120,9 +123,25 @@ def predicted(policy: Policy, rows: Rows, sampling: Sampling) -> Tensor:
     return logits
 
 
-def logprobs(policy: Policy, rows: Rows, sampling: Sampling) -> Tensor:
+def shared(
+    group: Ranks, rows: Rows, run: Callable[[Rows], tuple[Tensor, ...]], together: int = 1
+) -> tuple[Tensor, ...]:
+    """What `run(rows)` tells of all rows, (B, ...) each, where every process of a launch runs its share of them: a loss of
+    the whole batch then has the gradient of one's own rows, and the processes' gradients add up to that of all."""
+    if group.size == 1:
+        return run(rows)
+    count = len(rows.tokens)
+    own = torch.from_numpy(group.mine(count, together))
+    # a process that has no row of a small batch runs the first for nothing, so that it has the same gradients, of zero
+    found = run(take(rows, own if len(own) else torch.zeros(1, dtype=torch.long)))
+    with torch.enable_grad():
+        return tuple(group.whole(part[: len(own)], count, together) for part in found)
+
+
+def logprobs(policy: Policy, rows: Rows, sampling: Sampling, group: Ranks = ALONE) -> Tensor:
     """Log-probability of each response token as it was sampled, (B, R)."""
-    return chosen(predicted(policy, rows, sampling), rows)
+    (found,) = shared(group, rows, lambda part: (chosen(predicted(policy, part, sampling), part),))
+    return found
 
 
 def chosen(logits: Tensor, rows: Rows) -> Tensor:
@@ -171,14 +190,29 @@ def sample(
     generator: torch.Generator,
     ending: Ending | None = None,
     graph: bool = False,
+    group: Ranks = ALONE,
+    together: int = 1,
 ) -> Rollouts:
     """Responses that nobody has judged yet: all scores are NaN. With `graph`, `logp` keeps its gradients: an update
-    that passes the batch once, in one piece, then needs no forward pass of its own."""
-    rows = trimmed(policy.generate(prompt_rows(policy, prompts), sampling, generator))
+    that passes the batch once, in one piece, then needs no forward pass of its own.
+
+    Each process of a `group` runs its share of the prompts, of which every `together` neighbours stay with one; all
+    hold the responses that one process would hold.
+    """
+    count = len(prompts)
+    own = None if group.size == 1 else torch.from_numpy(group.mine(count, together))
+    part = policy.generate(prompt_rows(policy, prompts), sampling, generator, own)
+    mask = group.whole(part.mask.long(), count, together).bool()
+    rows = trimmed(Rows(group.whole(part.tokens, count, together), mask, part.start))
     shown, stopped = ended(rows, policy.eos, ending or Ending())
-    with torch.set_grad_enabled(graph):
-        logits = predicted(policy, rows, sampling)
-        logp = chosen(logits, rows)
+
+    def told(part: Rows) -> tuple[Tensor, ...]:
+        with torch.set_grad_enabled(graph):
+            logits = predicted(policy, part, sampling)
+            logp = chosen(logits, part)
+        return logp, logprobs(reference, part, sampling), maths.entropy(logits).to(logp.device)
+
+    logp, standard, entropy = shared(group, rows, told, together)
     return Rollouts(
         rows=rows,
         prompts=tuple(prompts),
@@ -186,8 +220,8 @@ def sample(
             policy.decode([r[m].tolist() for r, m in zip(rows.response.cpu(), shown.cpu(), strict=True)])
         ),
         logp=logp,
-        reference=logprobs(reference, rows, sampling),
-        entropy=maths.entropy(logits).to(rows.tokens.device),
+        reference=standard,
+        entropy=entropy,
         scores=torch.full((len(prompts),), torch.nan, device=stopped.device),
         stopped=stopped,
     )

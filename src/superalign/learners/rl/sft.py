@@ -20,7 +20,8 @@ from superalign.learners.rl import maths
 from superalign.learners.rl.descent import Descent, descend, pieces
 from superalign.learners.rl.options import require
 from superalign.learners.rl.progress import Watching, named, under
-from superalign.learners.rl.rollouts import take
+from superalign.learners.rl.rollouts import ALONE, shared, take
+from superalign.models.hf.ranks import Ranks
 from superalign.models.policy import Policy, Rows
 
 
@@ -76,11 +77,15 @@ def whole(rows: Rows) -> Rows:
     return Rows(rows.tokens, rows.mask, 1)
 
 
-def language_loss(policy: Policy, rows: Rows) -> Tensor:
+def language_loss(policy: Policy, rows: Rows, group: Ranks = ALONE) -> Tensor:
     """Mean of -log pi over response tokens that have a real token before them: nats per token, gradients kept."""
-    logits = policy.logits(rows)
-    logp = maths.token_logprobs(logits, rows.response.to(logits.device))
-    return -maths.masked_mean(logp, _predicted(rows).to(logits.device))
+
+    def told(part: Rows) -> tuple[Tensor, ...]:
+        logits = policy.logits(part)
+        return (maths.token_logprobs(logits, part.response.to(logits.device)),)
+
+    (logp,) = shared(group, rows, told)
+    return -maths.masked_mean(logp, _predicted(rows).to(logp.device))
 
 
 @torch.no_grad()

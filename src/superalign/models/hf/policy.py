@@ -26,10 +26,9 @@ from superalign.models.hf.generate import State
 from superalign.models.hf.memory import keep_freed, spared
 from superalign.models.hf.options import Options
 from superalign.models.hf.plan import Plan, context, plan, tokenizer_of
-from superalign.models.hf.ranks import ranks
 from superalign.models.hf.source import locate
 from superalign.models.hf.tokens import Tokens
-from superalign.models.policy import Policy, Rows, Sampling
+from superalign.models.policy import Rows, Sampling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,13 +126,17 @@ class HfPolicy:
             states: Tensor = self.network.base_model(**given).last_hidden_state
         return states[:, at:].float()
 
-    def generate(self, prompts: Rows, sampling: Sampling, generator: torch.Generator) -> Rows:
+    def generate(
+        self, prompts: Rows, sampling: Sampling, generator: torch.Generator, share: Tensor | None = None
+    ) -> Rows:
+        shape = (len(prompts.tokens), sampling.tokens if sampling.temperature > 0 else 0)
+        # drawn on the CPU for all steps: the same on every device, and a row's draws do not depend on the others
+        levels = torch.rand(shape, generator=generator, dtype=torch.float64)
+        if share is not None:
+            prompts, levels = Rows(prompts.tokens[share], prompts.mask[share], prompts.start), levels[share]
         b, p = prompts.tokens.shape
         total = p + sampling.tokens
         self._fits(total)
-        shape = (b, sampling.tokens if sampling.temperature > 0 else 0)
-        # drawn on the CPU for all steps: the same on every device, and a row's draws do not depend on the others
-        levels = torch.rand(shape, generator=generator, dtype=torch.float64)
         tokens = torch.full((b, total), self.pad, device=self.device)
         mask = torch.zeros(b, total, dtype=torch.bool, device=self.device)
         tokens[:, :p], mask[:, :p] = prompts.tokens.to(self.device), prompts.mask.to(self.device)
@@ -260,28 +263,6 @@ class HfPolicy:
         if not apart <= _TOLERANCE[self._dtype]:
             raise ModelError(f"{self.name} gives other logits (by {apart:.2g}) where its prompt is padded on the left, so"
                              " prompts of different lengths cannot share a batch; take another network")  # fmt: skip
-
-
-def prepare(policy: Policy) -> Policy:
-    """The same policy for training in several processes (`accelerate launch`, `torchrun`), each with prompts of its own.
-
-    All take the weights of the first; every backward pass then leaves the mean gradient of all processes, which is the
-    gradient over all their rows where each has the same number of them. Every process must make the same number of
-    backward passes. Statistics of a batch (whitening, a group's mean) are those of one process. Alone, nothing changes.
-    """
-    held = list(policy.parameters())
-    group = ranks(held[0].device)
-    if group.size > 1:
-        for p in held:
-            torch.distributed.broadcast(p.data, 0)
-            p.register_post_accumulate_grad_hook(_averaged)  # type: ignore[no-untyped-call]
-    return policy
-
-
-def _averaged(p: Tensor) -> None:
-    assert p.grad is not None
-    torch.distributed.all_reduce(p.grad)
-    p.grad /= torch.distributed.get_world_size()
 
 
 def _drawn(logits: Tensor, levels: Tensor, sampling: Sampling, step: int, eos: int) -> Tensor:

@@ -182,7 +182,11 @@ class GPT:
         return states
 
     @torch.no_grad()
-    def generate(self, prompts: Rows, sampling: Sampling, generator: torch.Generator) -> Rows:
+    def generate(
+        self, prompts: Rows, sampling: Sampling, generator: torch.Generator, share: Tensor | None = None
+    ) -> Rows:
+        count, own = len(prompts.tokens), slice(None) if share is None else share
+        prompts = Rows(prompts.tokens[own], prompts.mask[own], prompts.start)
         shape, (b, p) = self.network.shape, prompts.tokens.shape
         if p + sampling.tokens > shape.context:
             raise ModelError(
@@ -197,9 +201,11 @@ class GPT:
         mask[:, :p] = prompts.mask
         places, bias = _places(prompts.mask, p)
         hidden = self.network(prompts.tokens, places, bias, caches, since=p - 1)[:, -1]
-        alive = torch.ones(b, dtype=torch.bool)
+        alive, levels = torch.ones(b, dtype=torch.bool), torch.zeros(count, 1, dtype=torch.float64)
         for step in range(sampling.tokens):
-            drawn = draw(functional.linear(hidden, self.network.wte.weight), sampling, step, self.eos, generator)
+            if sampling.temperature:
+                levels.uniform_(generator=generator)
+            drawn = draw(functional.linear(hidden, self.network.wte.weight), sampling, step, self.eos, levels[own])
             tokens[:, p + step] = torch.where(alive, drawn, self.pad)
             mask[:, p + step] = alive
             alive = alive & (drawn != self.eos)
@@ -254,8 +260,8 @@ class GPT:
         }  # fmt: skip
 
 
-def draw(logits: Tensor, sampling: Sampling, step: int, eos: int, generator: torch.Generator) -> Tensor:
-    """One token per row, (B,), from logits (B, V)."""
+def draw(logits: Tensor, sampling: Sampling, step: int, eos: int, levels: Tensor) -> Tensor:
+    """One token per row, (B,), from logits (B, V) and uniform numbers in [0, 1), (B, 1), which temperature 0 ignores."""
     if step < sampling.least:
         logits = logits.index_fill(1, torch.tensor([eos]), -torch.inf)
     if sampling.temperature == 0:
@@ -263,8 +269,7 @@ def draw(logits: Tensor, sampling: Sampling, step: int, eos: int, generator: tor
     # one uniform number against the cumulated probabilities, in double precision so that nothing impossible is drawn:
     # a fifth of the time of torch.multinomial, which draws an exponential for every word
     reached = torch.softmax(logits.double() / sampling.temperature, -1).cumsum(-1)
-    u = torch.rand(len(logits), 1, generator=generator, dtype=torch.float64) * reached[:, -1:]
-    return torch.searchsorted(reached, u, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
+    return torch.searchsorted(reached, levels * reached[:, -1:], right=True)[:, 0].clamp(max=logits.shape[1] - 1)
 
 
 def _places(mask: Tensor, start: int) -> tuple[Tensor | None, Tensor]:

@@ -11,9 +11,10 @@ import numpy as np
 from superalign.core.errors import SpecError, nearest
 from superalign.core.ports import Progress
 from superalign.core.registry import parse
+from superalign.core.spec import Table
 from superalign.core.steps import Steps
 from superalign.interp.collect import activations
-from superalign.interp.corpus import Corpus
+from superalign.interp.corpus import Corpus, code_of
 from superalign.interp.dictionaries.dictionary import Dictionary, load
 from superalign.interp.dictionaries.training import Training, train
 
@@ -55,11 +56,11 @@ def trained(
     return load(steps.run("interp/dictionary", 1, key, compute))
 
 
-def rows(subject: Subject, corpus: Corpus, site: str, into: str | None) -> Any:
-    """Activations of a site on the explain split, one tensor; for a transcoder those of its input and output."""
+def rows(subject: Subject, corpus: Corpus, site: str, into: str | None, split: str = "explain") -> Any:
+    """Activations of a site on a split, one tensor; for a transcoder those of its input and output."""
     import torch
 
-    documents = np.flatnonzero(corpus.split == 0)
+    documents = np.flatnonzero(corpus.split == code_of(split))
     held: list[Tensor] = []
     targets: list[Tensor] = []
     count = 0
@@ -78,7 +79,7 @@ def rows(subject: Subject, corpus: Corpus, site: str, into: str | None) -> Any:
 
 def loaded(reference: str, site: str, sites: int) -> Dictionary:
     """A dictionary from a folder, or from the site's folder in it. Raises SpecError for one dictionary and many sites."""
-    from superalign.interp.dictionaries.formats import read
+    from superalign.interp.dictionaries.reading import read
 
     folder = Path(reference).expanduser()
     inside = next((p for p in (folder / site, folder / site.replace(".", "/")) if p.is_dir()), None)
@@ -87,3 +88,24 @@ def loaded(reference: str, site: str, sites: int) -> Dictionary:
             f"{reference!r} is one dictionary, and {sites} sites were named; give one site, or folders {site}/ ..."
         )
     return read(inside or folder)
+
+
+def table(
+    subject: Subject, corpus: Corpus, encoders: Mapping[str, Dictionary | None], progress: Progress
+) -> Table | None:
+    """What each dictionary keeps of its site, on the test split; None where there is no dictionary."""
+    from superalign.interp.dictionaries.quality import quality
+    from superalign.interp.dictionaries.recovered import loss_recovered
+
+    found = []
+    for site, dictionary in encoders.items():
+        if dictionary is None:
+            continue
+        into = site.replace("mlp_in", "mlp_out") if dictionary.transcode else None
+        kept = quality(dictionary, rows(subject, corpus, site, into, "test"))
+        loss = loss_recovered(subject, corpus, site, dictionary, progress=progress)
+        found.append((site, dictionary.kind, dictionary.width, kept.fvu, kept.explained, kept.l0, kept.dead,
+                      loss.value, loss.low, loss.high))  # fmt: skip
+    columns = ("site", "kind", "latents", "fvu", "explained variance", "l0", "dead", "loss recovered", "low", "high")
+    note = "On the test split. Loss recovered: 1 keeps the model's loss, 0 is as bad as the site set to zero."
+    return Table(title="Dictionaries", columns=columns, rows=tuple(found), note=note) if found else None

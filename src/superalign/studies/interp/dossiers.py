@@ -10,7 +10,7 @@ from superalign.interp.calibrate import fit
 from superalign.interp.corpus import SPLITS, Windows
 from superalign.interp.dossier import Dossier, Excerpt
 from superalign.interp.evidence import Evidence
-from superalign.interp.units import Explanation, Failed, Score, Simulator, Status
+from superalign.interp.units import Explanation, Failed, Simulator
 from superalign.studies.interp.group import Group
 
 TOP, RANDOM, BINS = 5, 5, 3
@@ -35,12 +35,15 @@ def dossiers(
 def _excerpted(evidence: Evidence) -> tuple[Windows, list[str]]:
     """The windows to show, with why: strongest of explain and test, random ones, one of each quantile."""
     parts = [
-        ("top", evidence.top("explain", TOP)),
         ("top", evidence.top("test", TOP)),
+        ("top", evidence.top("explain", TOP)),
         ("random", evidence.random("test", RANDOM, "shown")),
         *((f"quantile {k + 1}/{BINS}", w) for k, w in enumerate(evidence.strata("test", BINS, 1, "shown strata"))),
     ]
-    why = {int(number): name for name, windows in reversed(parts) for number in windows.index}
+    why: dict[int, str] = {}
+    for name, windows in parts:
+        for number in windows.index.tolist():
+            why.setdefault(number, name)
     return Windows(evidence.corpus, np.array(list(why), np.int64)), list(why.values())
 
 
@@ -116,9 +119,3 @@ def _excerpts(evidence: Evidence, windows: Windows, why: Sequence[str], simulate
             )
         )
     return found
-
-
-def scored(dossier: Dossier, name: str) -> tuple[Score | None, Status]:
-    """A score of a dossier, with its status."""
-    score = dossier.score(name)
-    return score, score.status if score is not None else "undefined"

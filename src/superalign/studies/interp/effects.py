@@ -32,7 +32,9 @@ def logit_effects(subject: Subject, directions: Directions) -> Effects:
     from superalign.interp.sites import output_of
 
     model: Any = subject.model
-    unembed = getattr(model.get_output_embeddings(), "weight", None) if hasattr(model, "get_output_embeddings") else None
+    unembed = (
+        getattr(model.get_output_embeddings(), "weight", None) if hasattr(model, "get_output_embeddings") else None
+    )
     cache: dict[str, Tensor | None] = {}
 
     def effects(evidence: Evidence) -> Ends:

@@ -90,6 +90,7 @@ class Prepared:
         return Path(self.spec.folder) if self.spec.folder else beside(self.store, "activations")
 
     def run(self, progress: Progress = silent) -> Record:
+        from superalign.studies.interp import coder
         from superalign.studies.interp.voices import voices
 
         spec = self.spec
@@ -106,12 +107,10 @@ class Prepared:
             groups["random-directions"] = self.directions(speak, progress)
         if "random-weights" in spec.controls:
             groups["random-weights"] = self.permuted(speak, progress)
-        artifacts = self._keep(shown)
-        record = model_record(
-            spec, f"{len(shown):,} {title} of {self.subject.name}, explained by {spec.explainer}", groups, artifacts,
-            self._notes(encoders), {},
+        return model_record(
+            spec, f"{len(shown):,} {title} of {self.subject.name}, explained by {spec.explainer}", groups,
+            self._keep(shown), self._notes(), coder.table(self.subject, self.corpus, encoders, progress),
         )  # fmt: skip
-        return record
 
     def encoder(self, subject: Subject, site: str, progress: Progress) -> Dictionary | None:
         """The dictionary of a site: read, or trained on the explain split and kept."""
@@ -232,14 +231,13 @@ class Prepared:
             self.store.put(keys[f"units/{site}"], data, {"site": site, "units": len(lines)})
         return keys
 
-    def _notes(self, encoders: Mapping[str, Dictionary | None]) -> list[str]:
+    def _notes(self) -> list[str]:
         corpus = self.corpus
         stale = int((~corpus.new).sum())
-        notes = [
+        return [
             f"Text: {len(corpus):,} tokens in {len(corpus.documents) - 1:,} documents, split by document; {stale:,} of "
             f"{len(corpus.windows) - 1:,} windows repeat an earlier one or are short, and are left out."
         ]
-        return notes
 
 
 def _fingerprint(source: str) -> str:

@@ -6,8 +6,8 @@ space, the space's own coordinates, and random directions. A score is worth what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Seen:
 
     group: Group
     recovery: Recovery
-    loss: float | None = None
+    extra: Mapping[str, float | None] = field(default_factory=dict)
 
     def numbers(self) -> dict[str, float | None]:
         """The row of one seed."""
@@ -56,7 +56,7 @@ class Seen:
             "shuffled": self.group.mean(PRIMARY, "shuffled").value,
             "explained": self.group.explained / len(self.group),
             "units": float(len(self.group)),
-            "fvu": self.loss,
+            **self.extra,
         }
 
 
@@ -78,8 +78,8 @@ def studied(seed: int, progress: Progress = silent) -> tuple[dict[str, Seen], li
         group = examine(
             kind, units[kind], explainer, [SimulationScores(simulator, seed=seed)], seed=seed, progress=progress
         )
-        recovery = recover(masks(group, world), world.labels[world.corpus.pick("test").rows])
-        found[kind] = Seen(group, recovery, lost if kind == "sae-latents" else None)
+        recovery = recover(masks(group), world.labels[world.corpus.pick("test").rows])
+        found[kind] = Seen(group, recovery, {"fvu": lost} if kind == "sae-latents" else {})
         truth = [f"{world.programs[k]} (overlap {o:.2f})" for k, o in zip(recovery.best, recovery.overlap, strict=True)]
         shown += dossiers(group, simulator, truth=truth)
     return found, shown
@@ -103,9 +103,9 @@ def trained(world: Superposed, seed: int, progress: Progress) -> tuple[list[Evid
     return alive, quality(dictionary, x[~explain]).fvu
 
 
-def masks(group: Group, world: Superposed) -> np.ndarray:
+def masks(group: Group) -> np.ndarray:
     """(U, m) where each unit's explanation holds on the test split; nowhere where there is none."""
-    test = world.corpus.pick("test")
+    test = group.evidence[0].corpus.pick("test")
     found = np.zeros((len(group), len(test.rows)), bool)
     asked = [(k, e) for k, e in enumerate(group.explanations) if isinstance(e, Explanation)]
     for (k, _), simulation in zip(asked, Programs().simulate([(e, test) for _, e in asked]), strict=True):
@@ -113,29 +113,24 @@ def masks(group: Group, world: Superposed) -> np.ndarray:
     return found
 
 
-def conditions(seeds: Sequence[dict[str, Seen]]) -> tuple[Condition, ...]:
+def conditions(seeds: Sequence[Mapping[str, Seen]]) -> tuple[Condition, ...]:
     """A condition per kind of unit, the means over seeds."""
-    rows = {kind: [one[kind].numbers() for one in seeds] for kind in KINDS}
-    return tuple(
-        Condition(
-            name=kind,
-            numbers={name: _over(kind, [r[name] for r in found], found) for name in found[0] if name != "units"},
-        )
-        for kind, found in rows.items()
-    )
+    found = []
+    for kind in seeds[0]:
+        rows = [one[kind].numbers() for one in seeds]
+        names = [name for name in rows[0] if name != "units" and any(r[name] is not None for r in rows)]
+        found.append(Condition(name=kind, numbers={name: _over([r[name] for r in rows], rows) for name in names}))
+    return tuple(found)
 
 
-def _over(kind: str, values: Sequence[float | None], rows: Sequence[dict[str, float | None]]) -> Number:
+def _over(values: Sequence[float | None], rows: Sequence[Mapping[str, float | None]]) -> Number:
     known = [v for v in values if v is not None]
-    units = int(sum(r["units"] or 0 for r in rows))
-    if not known:
-        reason = "undefined: no autoencoder" if kind != "sae-latents" else "undefined: too few scored units"
-        return Number(value=None, n=units, seeds=len(rows), reason=reason)
     found = resample.mean(np.array(known)[:, None])
+    units = int(sum(r["units"] or 0 for r in rows))
     return Number(value=found.value, low=found.low, high=found.high, n=units, seeds=len(known))
 
 
-def table(seeds: Sequence[dict[str, Seen]], numbers: Sequence[int]) -> Table:
+def table(seeds: Sequence[Mapping[str, Seen]], numbers: Sequence[int]) -> Table:
     """Every seed's row."""
     columns = (
         "kind",
@@ -151,8 +146,8 @@ def table(seeds: Sequence[dict[str, Seen]], numbers: Sequence[int]) -> Table:
     )
     rows = []
     for seed, one in zip(numbers, seeds, strict=True):
-        for kind in KINDS:
-            n = one[kind].numbers()
+        for kind, each in one.items():
+            n = each.numbers()
             rows.append((kind, seed, int(n["units"] or 0), n["recall"], n["precision"], n["score"],
                          n["score_truth_correlation"], n["top_and_random"], n["top_and_random_truth_correlation"],
                          n["shuffled"]))  # fmt: skip

@@ -36,11 +36,13 @@ def planted_record(spec: Interp, seen: Sequence[dict[str, planted.Seen]], artifa
             "recall": charts.bars_with_intervals(
                 _rows(by, "recall"), "Planted predicates recalled (IoU of .95 or more)"
             ),
-            "truth": charts.bars_with_intervals(_truths(by), "Does the score know? Rank correlation with the truth"),
+            "truth": charts.bars_with_intervals(
+                _truths(by), "Does the score know? Rank correlation with the truth", x="Spearman"
+            ),
             "score and recall": charts.scatter(points, "A score says little by itself", x="mean score", y="recall"),
         },
         tables={"seeds": planted.table(seen, spec.seeds)},
-        failures=_failures([one[kind].group for one in seen for kind in planted.KINDS]),
+        failures=_failures([each.group for one in seen for each in one.values()]),
         notes=(
             f"Recall of planted predicates: true directions {_said(by['true-directions']['recall'])}, latents of a sparse "
             f"autoencoder {_said(sae['recall'])}, neurons {_said(by['neurons']['recall'])}, random directions "
@@ -48,6 +50,42 @@ def planted_record(spec: Interp, seen: Sequence[dict[str, planted.Seen]], artifa
             f"Random directions score {_said(by['random-directions']['score'])}: such a correlation says nothing by itself.",
             f"Over the latents the random-only score follows the truth at {_said(sae['score_truth_correlation'])}, "
             f"top-and-random at {_said(sae['top_and_random_truth_correlation'])} (Spearman).",
+        ),
+    )
+
+
+def compiled_record(spec: Interp, seen: Sequence[dict[str, planted.Seen]], artifacts: Mapping[str, str]) -> Record:
+    """The record of the compiled transformer, in its three bases."""
+    conditions = planted.conditions(seen)
+    by = {c.name: c.numbers for c in conditions}
+    causal = [
+        {"name": f"{kind}, {what}", **{k: getattr(n[key], k) for k in ("value", "low", "high", "n")}}
+        for kind, n in by.items()
+        for key, what in (("ablation", "true label"), ("ablation_shuffled", "another's label"))
+        if key in n
+    ]
+    said = "; ".join(
+        f"{basis}: true directions {_said(by[f'true-directions/{basis}']['score'])}, "
+        f"neurons {_said(by[f'neurons/{basis}']['score'])}"
+        for basis in ("aligned", "rotated", "compressed")
+    )
+    return Record(
+        id=f"interp-{spec.digest[:8]}",
+        title="A compiled transformer: what explanations recover in three bases",
+        **circumstances(spec),
+        conditions=conditions,
+        artifacts=dict(artifacts),
+        charts={
+            "recall": charts.bars_with_intervals(
+                _rows(by, "recall"), "Features recalled (12 of 14 can be said)", x="recall"
+            ),
+            "ablation": charts.bars_with_intervals(causal, "Ablation score of true and of shuffled labels", x="score"),
+        },
+        tables={"seeds": planted.table(seen, spec.seeds)},
+        failures=_failures([each.group for one in seen for each in one.values()]),
+        notes=(
+            f"Mean correlation of explanations, {said}.",
+            "Two of the fourteen features (open brackets) are no predicate of the language, so recall is at most .86.",
         ),
     )
 
@@ -83,7 +121,7 @@ def model_record(
     groups: Mapping[str, Sequence[Group]],
     artifacts: Mapping[str, str],
     notes: Sequence[str],
-    costs: Mapping[str, float],
+    dictionaries: Table | None = None,
 ) -> Record:
     """The record of a model: a condition per kind of unit over all sites, one per site, and the controls.
 
@@ -103,8 +141,8 @@ def model_record(
         tables={
             "sites": _sites(groups),
             **({"trained less permuted": _less(groups, main)} if "random-weights" in groups else {}),
+            **({"dictionaries": dictionaries} if dictionaries is not None else {}),
         },
-        costs=dict(costs),
         failures=_failures([g for found in groups.values() for g in found]),
         notes=(*_answers(groups, main), *notes),
     )

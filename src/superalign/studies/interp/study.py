@@ -45,8 +45,11 @@ class Planted:
         )
 
     def run(self, progress: Progress = silent) -> Record:
-        from superalign.studies.interp.planted import studied
-        from superalign.studies.interp.record import planted_record
+        from superalign.studies.interp import compiled, planted
+        from superalign.studies.interp.record import compiled_record, planted_record
+
+        studied = planted.studied if self.spec.world == "planted" else compiled.studied
+        record_of = planted_record if self.spec.world == "planted" else compiled_record
 
         seen, artifacts = [], {}
         for done, seed in enumerate(self.spec.seeds):
@@ -58,7 +61,7 @@ class Planted:
                 artifacts["units/planted"] = f"interp/units/{digest(data)[:32]}"
                 self.store.put(artifacts["units/planted"], data, {"units": len(shown)})
         progress("worlds", len(self.spec.seeds), len(self.spec.seeds))
-        return planted_record(self.spec, seen, artifacts)
+        return record_of(self.spec, seen, artifacts)
 
 
 study = Study("interp", Interp, prepare)

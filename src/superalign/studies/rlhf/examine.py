@@ -16,6 +16,7 @@ from superalign.learners.rl.maths import masked_mean
 from superalign.learners.rl.progress import Watching, named, under
 from superalign.learners.rl.rollouts import sample
 from superalign.learners.rl.sft import held_out_loss
+from superalign.models.hf.ranks import leads
 from superalign.models.policy import Policy, Rows, Sampling
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Examiner:
 
     def _keep(self, iteration: int, state: Mapping[str, Any]) -> None:
         self._peaks = {iteration: state}
-        if self.watching.store is not None:
+        if self.watching.store is not None and leads():
             self.watching.store.put(self._key(iteration), encode(named("state/", state)), {"run": self.watching.run})
 
     def _key(self, iteration: int) -> str:

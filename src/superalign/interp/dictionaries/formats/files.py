@@ -116,7 +116,8 @@ def _safetensors(path: Path) -> Tensors:
 
 
 def _arrays(path: Path) -> Tensors:
-    with np.load(path, allow_pickle=False) as kept:
+    with path.open("rb") as file:  # np.load leaves the file of a damaged archive open
+        kept = np.load(file, allow_pickle=False)
         if not isinstance(kept, np.lib.npyio.NpzFile):
             raise ValueError("one array where several are expected")
         return {name: torch.from_numpy(np.ascontiguousarray(kept[name])) for name in kept.files}

@@ -50,13 +50,12 @@ def read_saelens(folder: Path, *, scale: float | None = None) -> Dictionary:
     if name not in _KINDS:
         raise ModelError(f"{path}: the architecture {name!r} is not known; there is: {', '.join(_KINDS)}")
     found, transcode = tensors(folder / WEIGHTS), name.endswith("transcoder")
-    W_enc, _ = matrices(found, folder / WEIGHTS, "W_enc", "W_dec")
-    take(found, folder / WEIGHTS, "b_dec")
+    W_enc, W_dec = matrices(found, folder / WEIGHTS, "W_enc", "W_dec")
+    (b_dec,) = take(found, folder / WEIGHTS, "b_dec")
     if W_enc.shape[0] != count(cfg.get("d_in"), path, "d_in"):
         raise ModelError(f"{path} says d_in={cfg['d_in']}, and W_enc has shape {tuple(W_enc.shape)}")
-    found["W_enc"] = W_enc.T.contiguous()  # (F, d), as here
-    values = _gated(found, folder) if name == "gated" else _plain(found, folder, _KINDS[name])
-    d = {"W_enc": found["W_enc"], "W_dec": found["W_dec"], "b_dec": found["b_dec"], **values}
+    d = {"W_enc": W_enc.T.contiguous(), "W_dec": W_dec, "b_dec": b_dec}  # (F, d) both, as here
+    d |= _gated(found, folder, d["W_enc"]) if name == "gated" else _plain(found, folder, _KINDS[name])
     if cfg.get("apply_b_dec_to_input", not transcode):
         d["b_enc"] = centred(d["W_enc"], d["b_enc"], d["b_dec"])
     _norms(d, cfg, _KINDS[name])
@@ -119,14 +118,14 @@ def _plain(found: Tensors, folder: Path, kind: Kind) -> dict[str, Tensor]:
     return {"b_enc": bias}
 
 
-def _gated(found: Tensors, folder: Path) -> dict[str, Tensor]:
+def _gated(found: Tensors, folder: Path, W_enc: Tensor) -> dict[str, Tensor]:
     """1[W x + b_gate > 0] relu(e^r W x + b_mag) is JumpReLU: with pre = e^r W x + b_mag, the gate is open where
     pre > b_mag - e^r b_gate."""
     b_gate, b_mag, r = take(found, folder / WEIGHTS, "b_gate", "b_mag", "r_mag")
     gain = r.exp()
-    if gain.shape != found["W_enc"].shape[:1]:
-        raise ModelError(f"{folder / WEIGHTS}: r_mag {tuple(r.shape)} does not fit {found['W_enc'].shape[0]} latents")
-    return {"W_enc": gain[:, None] * found["W_enc"], "b_enc": b_mag, "threshold": (b_mag - gain * b_gate).relu()}
+    if not gain.shape == b_gate.shape == b_mag.shape == W_enc.shape[:1]:
+        raise ModelError(f"{folder / WEIGHTS}: b_gate, b_mag and r_mag do not fit {W_enc.shape[0]} latents")
+    return {"W_enc": gain[:, None] * W_enc, "b_enc": b_mag, "threshold": (b_mag - gain * b_gate).relu()}
 
 
 def _norms(d: dict[str, Tensor], cfg: dict[str, Any], kind: Kind) -> None:
