@@ -158,6 +158,23 @@ def test_predictions_are_validated_and_submissions_run_out(tmp_path: Path) -> No
             scorer.ask("submit", dataset="b/0", predictions=[1] * 400)
 
 
+def test_alarms_are_written_down_once(tmp_path: Path) -> None:
+    """A naive attacker who flips one answer at a time, after the public board's own pattern."""
+    with open_store(tmp_path / "s.sqlite") as store:
+        asked = {**genesis("c1"), "submissions": 40}
+        with Scorer(store.url, "c1", tmp_path / "keys", asked) as scorer:
+            given = [k % 2 for k in range(400)]
+            for k in range(14):
+                given[k] = 1 - given[k]
+                scorer.ask("submit", dataset="a/0", predictions=given)
+            for _ in range(12):
+                scorer.ask("validate", dataset="a/0", predictions=[0.5])
+        ledger = Ledger(store, "c1")
+        assert sorted(e.payload["which"] for e in ledger.of("alarm")) == ["flips", "rejected"]
+        assert all(e.signature for e in ledger.of("alarm"))
+        assert len(ledger.of("refuse")) == 12
+
+
 def test_a_scorer_that_cannot_start_says_why(tmp_path: Path) -> None:
     said = "the scorer did not start: PluginError: no testbed is named 'w2s-macro'"
     with open_store(tmp_path / "s.sqlite") as store, pytest.raises(ModelError, match=said):

@@ -39,6 +39,8 @@ BATCH = 8
 """Proposals at a time, whatever the number of workers: what is proposed next must not depend on the machine."""
 SEARCH = 0.2
 """The share of a budget in seconds that the search gets: as much again goes to each of three baselines."""
+LEAST = 8
+"""Problems of a claim, at least: sign flips of fewer than seven can never be significant among two claims."""
 ENOUGH = 0.8
 """Power below which a registration says why it was made."""
 
@@ -240,7 +242,7 @@ class Campaign:
         families = (*self.testbed.families, *self.testbed.unseen)
         sd = self._spread(method, list(baselines.values()))
         needed = problems_needed(self.sesoi, sd) if sd > 0 else 2 * len(families)
-        tasks = max(2, min(-(-needed // len(families)), -(-self.most // len(families))))
+        tasks = max(2, -(-LEAST // len(families)), min(-(-needed // len(families)), -(-self.most // len(families))))
         power = power_of(self.sesoi, sd, tasks * len(families), level=self.alpha)
         claim = PreRegistration(
             claim=f"the method improves on the {kind} settings of {', '.join(baselines)} on {self.testbed.name}",

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from superalign.core.ports import Floats, Ints
     from superalign.research.space import Method, Space
 
+CLASSES = 127
+"""The largest number of a class: answers are kept in a byte each."""
+
 Tier = Literal["dev", "public", "confirm"]
 
 
@@ -90,6 +93,8 @@ def answers(predictions: Any, items: int) -> Ints:
                 f"predictions run from {found.min():.3g} to {found.max():.3g}; P(y = 1) lies between 0 and 1"
             )
         return (found > 0.5).astype(np.int64)
+    if found.min() < 0 or found.max() > CLASSES:
+        raise SpecError(f"predictions run from {found.min():.4g} to {found.max():.4g}; classes are numbered from 0")
     return found.astype(np.int64)
 
 

@@ -41,7 +41,7 @@ def test_a_testbed_whose_form_gives_the_answers_away_is_flagged(micro: list[Prob
 def test_a_part_that_the_caller_names(micro: list[Problem]) -> None:
     """The cue alone is worse than the weak supervisor that uses it; all that the student sees is better."""
     cue, everything = input_only(
-        micro, {"cue": lambda p: p.public["test_x"][:, -1:], "everything": lambda p: p.public["test_x"]}
+        micro[:3], {"cue": lambda p: p.public["test_x"][:, -1:], "everything": lambda p: p.public["test_x"][:, :64]}
     )
     assert (cue.audit, cue.status) == ("input-only:cue", "pass")
     assert everything.status == "flag"

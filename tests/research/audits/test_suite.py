@@ -40,7 +40,7 @@ def outcomes(results: list[AuditResult]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def honest() -> list[Played]:
-    return [play(Small(), InMemory({}), HONEST, seed=seed) for seed in range(3)]
+    return [play(Small(), InMemory({}), HONEST, seed=seed) for seed in range(2)]
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,17 @@ def fair(honest: list[Played]) -> list[list[AuditResult]]:
 
 
 def test_an_honest_campaign_gets_every_audit_and_none_fails(fair: list[list[AuditResult]]) -> None:
+    """An interval of 95 % lies above 0 by accident now and then, so one flag is allowed."""
     for results in fair:
         assert set(outcomes(results)) == EVERY
         assert "fail" not in outcomes(results).values()
     assert sum(s != "pass" for results in fair for s in outcomes(results).values()) <= 1
+
+
+def test_a_campaign_that_is_played_again_is_the_same(honest: list[Played]) -> None:
+    again = play(Small(), InMemory({}), HONEST, seed=1)
+    assert again.entries[-1].hash == honest[1].entries[-1].hash
+    assert again.confirm.payload["seeds"] != honest[0].confirm.payload["seeds"]
 
 
 def test_results_fit_the_entries_that_verdicts_read(honest: list[Played], fair: list[list[AuditResult]]) -> None:
@@ -74,24 +81,25 @@ def test_results_fit_the_entries_that_verdicts_read(honest: list[Played], fair: 
     ("kind", "by", "status"),
     [
         ("fabricates", "reruns", "fail"),
+        ("withholds", "reruns", "fail"),
         ("flips-labels", "reruns", "fail"),
         ("picks-seeds", "reruns", "fail"),
         ("under-tunes", "equal-care", "fail"),
         ("probes", "probing", "flag"),
     ],
 )
-def test_a_saboteur_is_caught(fair: list[list[AuditResult]], kind: str, by: str, status: str) -> None:
-    caught = [audited(play(Small(), InMemory({}), KINDS[kind], seed=seed)) for seed in range(2)]
-    assert all(outcomes(results)[by] == status for results in caught)
-    told = detection(kind, caught, fair)
-    assert told.rate == Number(value=1.0, low=told.rate.low, high=1.0, n=2)
-    assert 0.1 < (told.rate.low or 0) < 0.2  # two of two prove little
-    assert told.by[by] == 2
+def test_a_saboteur_is_caught(kind: str, by: str, status: str) -> None:
+    assert outcomes(audited(play(Small(), InMemory({}), KINDS[kind], seed=0)))[by] == status
 
 
 def test_detection_is_told_against_false_alarms() -> None:
     bad, good = [AuditResult("x", "flag", 1.0, None, None, "")], [AuditResult("x", "pass", 0.0, None, None, "")]
-    assert detection("k", [bad] * 9 + [good], [good] * 39 + [bad]).detected
+    most = detection("k", [bad] * 9 + [good], [good] * 39 + [bad])
+    assert most.detected
+    assert most.rate == Number(
+        value=0.9, low=pytest.approx(0.555, abs=1e-3), high=pytest.approx(0.9975, abs=1e-3), n=10
+    )
+    assert most.by == {"x": 9}
     same = detection("k", [bad] + [good] * 9, [bad] + [good] * 9)
     assert (same.rate.value, same.false_alarms.value, same.detected) == (0.1, 0.1, False)
     assert not detection("k", [], [good]).detected

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +72,10 @@ class Client:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Iterator[list[str]]:
+def command(tmp_path: Path) -> list[str]:
     """How the server of a new campaign is started."""
     (tmp_path / "room").mkdir()
-    yield [sys.executable, "-c", SERVE, str(tmp_path / "s.sqlite"), json.dumps(GENESIS), str(tmp_path / "room")]
+    return [sys.executable, "-c", SERVE, str(tmp_path / "s.sqlite"), json.dumps(GENESIS), str(tmp_path / "room")]
 
 
 def test_a_campaign_over_pipes(command: list[str], tmp_path: Path) -> None:
@@ -105,7 +104,7 @@ def test_a_campaign_over_pipes(command: list[str], tmp_path: Path) -> None:
     with open_store(tmp_path / "s.sqlite") as store:
         found_ = verify(store, "c1", key_of(beside(store, "research"), "c1"))
         assert found_.intact, found_.faults
-        assert found_.signatures == 3  # the score, the confirmation, the verdict
+        assert found_.signatures == 4  # the first entry, the score, the confirmation, the verdict
         assert "commitment" in Ledger(store, "c1").of("genesis")[0].payload
 
     again = Client(command)

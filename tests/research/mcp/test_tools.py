@@ -85,15 +85,27 @@ def room(tmp_path: Path) -> Iterator[Room]:
         made.close()
 
 
-def test_the_tools_and_what_is_said_of_them(room: Room) -> None:
-    listed: Any = room.server.answer({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """A campaign for requests that are refused: its ledger stays as it is."""
+    folder = tmp_path_factory.mktemp("still")
+    with open_store(folder / "s.sqlite") as store:
+        made = Room(store, folder)
+        head = made.ledger.head
+        yield made
+        assert made.ledger.head == head
+        made.close()
+
+
+def test_the_tools_and_what_is_said_of_them(still: Room) -> None:
+    listed: Any = still.server.answer({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
     assert [t["name"] for t in listed["result"]["tools"]] == [
         "evaluate_predictions", "share_finding", "get_leaderboard", "download_snapshot", "propose_method", "preregister",
         "request_confirm",
     ]  # fmt: skip
     kinds = listed["result"]["tools"][1]["inputSchema"]["properties"]["type"]["enum"]
     assert kinds == ["hypothesis", "insight", "error"]
-    said = room.hello["result"]["instructions"]
+    said = still.hello["result"]["instructions"]
     assert "Which hint is best?" in said
     assert Toy.card in said
     assert '{"axis": "skill", "values": [0, 1, 2, 3], "neutral": 0}' in said
@@ -149,9 +161,9 @@ def best_answers(room: Room) -> list[int]:
         ({"predictions": [10**4000]}, "nothing was submitted"),
     ],
 )
-def test_what_cannot_be_evaluated_is_told(room: Room, arguments: dict[str, Any], said: str) -> None:
-    assert said in room.refused("evaluate_predictions", run_id="r", dataset="a/0", **arguments)
-    assert not room.ledger.of("score")
+def test_what_cannot_be_evaluated_is_told(still: Room, arguments: dict[str, Any], said: str) -> None:
+    assert said in still.refused("evaluate_predictions", run_id="r", dataset="a/0", **arguments)
+    assert not still.ledger.of("score")
 
 
 def test_findings_and_no_results(room: Room) -> None:
@@ -212,9 +224,9 @@ def test_proposals_are_scored_once_and_code_in_the_sandbox(room: Room) -> None:
         ({"values": {}, "parent": 1}, "entry 1 of the ledger is no propose"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_proposed_is_told(room: Room, arguments: dict[str, Any], said: str) -> None:
-    assert said in room.refused("propose_method", **arguments)
-    assert not room.ledger.of("propose", "run_end")
+def test_what_cannot_be_proposed_is_told(still: Room, arguments: dict[str, Any], said: str) -> None:
+    assert said in still.refused("propose_method", **arguments)
+    assert not still.ledger.of("propose", "run_end")
 
 
 def test_the_search_has_a_budget(tmp_path: Path) -> None:
@@ -236,9 +248,9 @@ def test_the_search_has_a_budget(tmp_path: Path) -> None:
         ({"dataset": "../keys"}, "no public problem is called '../keys'"),
     ],
 )
-def test_nothing_else_can_be_downloaded(room: Room, arguments: dict[str, Any], said: str) -> None:
-    room.ledger.store.put(f"research/code/{'0' * 64}", b"of another campaign")
-    assert said in room.refused("download_snapshot", **arguments)
+def test_nothing_else_can_be_downloaded(still: Room, arguments: dict[str, Any], said: str) -> None:
+    still.ledger.store.put(f"research/code/{'0' * 64}", b"of another campaign")
+    assert said in still.refused("download_snapshot", **arguments)
 
 
 def test_a_committed_file_that_was_changed_is_not_given_out(room: Room) -> None:

@@ -18,14 +18,17 @@ from superalign.core.digest import digest
 from superalign.core.errors import Conflict, SpecError, nearest
 from superalign.core.ports import Store
 from superalign.core.steps import encode
+from superalign.research import alarms
 from superalign.research.ladder import Ladder, standard_error
-from superalign.research.ledger import Ledger, seed_of
+from superalign.research.ledger import Entry, Ledger, seed_of
 from superalign.research.running import TRAINING, Bench
 from superalign.research.scorer import confirmation, judging
 from superalign.research.scorer.wire import Answer
 from superalign.research.testbed import Problem, answers
 from superalign.research.values import Code, PreRegistration, Typed
 
+BALANCED = 0.6
+"""A problem whose largest class has less than this share is balanced: one class for all is no honest answer."""
 PUBLIC = 3 << 20
 """Where the numbers of the public problems' seeds begin."""
 
@@ -81,6 +84,9 @@ class ScorerDesk:
         try:
             answers(np.asarray(request["predictions"]), len(problem.key.truth))
         except (SpecError, ValueError, TypeError) as error:
+            self.ledger.write("refuse", "scorer", {"what": "predictions", "why": str(error)[:500]})
+            count = sum(e.payload["what"] == "predictions" for e in self.ledger.of("refuse"))
+            self._alarm(alarms.rejections(count), "")
             return {"valid": False, "reason": str(error)}
         return {"valid": True, "reason": ""}
 
@@ -102,6 +108,7 @@ class ScorerDesk:
 
     def _submitted(self, dataset: str, problem: Problem, given: Any, run: str) -> dict[str, Any]:
         by = run[:100]
+        self._watch(dataset, problem, given)
         while True:
             head = self.ledger.head
             ladder = self._ladder(dataset, problem)
@@ -115,6 +122,31 @@ class ScorerDesk:
             gap = problem.key.ceiling - problem.key.weak
             return {"improved": answer.improved, "best": answer.best, "left": answer.left, "entry": number,
                     "pgr_of_best": round((answer.best - problem.key.weak) / gap, 3) if gap > 0 else None}  # fmt: skip
+
+    def _watch(self, dataset: str, problem: Problem, given: Any) -> None:
+        """Keep the answers, and write down each alarm once. Kept answers are the scorer's own: nobody is told them."""
+        answers = given.astype(np.int8)
+        history = [self._kept(e) for e in self.ledger.of("score")]
+        self.ledger.store.put(self._place(digest(answers)), answers.tobytes(), {"dataset": dataset})
+        shares = np.bincount(problem.key.truth) / len(problem.key.truth)
+        new = alarms.Submission(dataset, answers)
+        told = alarms.watch([h for h in history if h is not None], new, balanced=bool(shares.max() < BALANCED))
+        self._alarm(told, dataset)
+
+    def _alarm(self, told: Sequence[alarms.Alarm], dataset: str) -> None:
+        known = {(e.payload["which"], e.payload["dataset"]) for e in self.ledger.of("alarm")}
+        for alarm in told:
+            if (alarm.which, dataset) not in known:
+                self.ledger.write("alarm", "scorer", {"which": alarm.which, "says": alarm.says, "dataset": dataset})
+
+    def _kept(self, entry: Entry) -> alarms.Submission | None:
+        artifact = self.ledger.store.get(self._place(str(entry.payload["predictions"])))
+        if artifact is None:
+            return None
+        return alarms.Submission(str(entry.payload["dataset"]), np.frombuffer(artifact.data, np.int8))
+
+    def _place(self, of: str) -> str:
+        return f"research/{self.ledger.campaign}/answers/{of}"
 
     def _ladder(self, dataset: str, problem: Problem) -> Ladder:
         """The state of one dataset's board, from the ledger; all datasets share the budget."""
