@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from superalign.cli.execute import execute
+from superalign.cli.execute import check_report, execute
 from superalign.cli.options import AsJson, DryRun, ReportPath, StoreUrl
 from superalign.core.errors import SpecError, nearest
 
@@ -21,6 +22,7 @@ Examples:
   superalign research --testbed w2s-micro --budget 4m
   superalign research --testbed w2s-embed --proposer evolve --budget 10m
   superalign research --testbed w2s-micro --proposer language:api:NAME --budget 600
+  superalign research report last findings.html    every number linked to its entry of the ledger
   superalign research verify research-1a2b3c4d      walk the ledger: chain, signatures, order
   superalign research log research-1a2b3c4d         watch it, from another terminal
   superalign research sign research-1a2b3c4d --name "A. Person" --decision "accept"
@@ -35,7 +37,7 @@ Name = Annotated[str, typer.Argument(help="A campaign, or the beginning of its n
 def add(app: typer.Typer) -> None:
     group = typer.Typer(invoke_without_command=True, epilog=EPILOG, rich_markup_mode=None)
     group.callback()(research)
-    for command in (verify, log, sign):
+    for command in (report, verify, log, sign):
         group.command(command.__name__)(command)
     app.add_typer(group, name="research")
 
@@ -56,7 +58,7 @@ def research(
     pairs: Annotated[int, typer.Option(min=1, help="Comparisons of a method with itself.")] = 40,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     store: StoreUrl = None,
-    report: ReportPath = None,
+    report_path: ReportPath = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -78,19 +80,49 @@ def research(
         "sesoi": sesoi, "problems": problems, "fidelity": fidelity, "seeds": seeds, "pairs": pairs, "seed": seed,
     }  # fmt: skip
     spec = validate(Research, {k: v for k, v in values.items() if v is not None})
-    execute(spec, store=store, as_json=as_json, dry_run=dry_run, report=report)
+    execute(spec, store=store, as_json=as_json, dry_run=dry_run, report=report_path)
+
+
+def report(
+    campaign: Name,
+    path: Annotated[Path, typer.Argument(help="Where to: .html or .md.")],
+    store: StoreUrl = None,
+) -> None:
+    """Write a campaign's report from its ledger alone; a number without an entry fails it."""
+    from superalign.core.errors import PluginError
+    from superalign.core.registry import build
+    from superalign.report import research as pages
+    from superalign.report.files import write
+    from superalign.research.ledger import Ledger
+    from superalign.research.ledger import verify as check
+
+    check_report(path)
+    with opened(store, campaign) as (found, name):
+        told = check(found, name, _key(found, name))
+        entries = Ledger(found, name).entries()
+    try:
+        space = build("testbeds", str(entries[0].payload["testbed"])).space
+    except PluginError:  # a testbed of somebody else's machine: the report lacks distances alone
+        space = None
+    made = pages.html if path.suffix == ".html" else pages.markdown
+    print(write(made(entries, told, space=space), path))
+
+
+def _key(store: Store, name: str) -> bytes | None:
+    """The scorer's key, where it is at hand."""
+    from superalign.research.scorer.secret import key_of
+    from superalign.store import beside
+
+    home = beside(store, "research")
+    return key_of(home, name) if (home / name / "key").exists() else None
 
 
 def verify(campaign: Name, store: StoreUrl = None, as_json: AsJson = False) -> None:
     """Walk a campaign's ledger: the chain, the signatures, the order of registration and confirmation."""
     from superalign.research import ledger
-    from superalign.research.scorer.secret import key_of
-    from superalign.store import beside
 
     with opened(store, campaign) as (found, name):
-        home = beside(found, "research")
-        key = key_of(home, name) if (home / name / "key").exists() else None
-        told = ledger.verify(found, name, key)
+        told = ledger.verify(found, name, _key(found, name))
     if as_json:
         print(json.dumps({"campaign": name, "intact": told.intact, "entries": told.entries, "head": told.head,
                           "signatures": told.signatures, "faults": list(told.faults)}, indent=2))  # fmt: skip

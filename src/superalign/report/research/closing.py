@@ -23,26 +23,28 @@ def released(c: Campaign) -> Iterator[Block]:
     first = {key: i for i, row in reversed(list(enumerate(rows))) for key in row}
     head = tuple((c.book.key(f"released.{first[key]}.{key}"),) for key in keys)
     body = tuple(
-        tuple((c.book.ref(f"released.{i}.{key}"),) if key in row else ("none",) for key in keys)
+        tuple((c.book.ref(f"released.{i}.{k}", ".3f" if isinstance(row[k], float) else ""),) if k in row else ("none",)
+              for k in keys)
         for i, row in enumerate(rows)
-    )
-    for i in range(len(c.book.tables["statement"])):
-        yield Paragraph((c.book.ref(f"statement.{i}.says", "whole", "plain"),))
+    )  # fmt: skip
     yield Table("Results that others released", head, body)
+    for i in range(len(c.book.tables["statement"])):
+        yield Paragraph((c.book.ref(f"statement.{i}.says", "whole", "plain"),), "note")
 
 
 def promise(c: Campaign) -> Iterator[Block]:
-    """A promise of compute against what was delivered; rows of step, value and series."""
+    """A promise of compute against what was delivered; rows of step (days), value and series."""
     rows = c.book.tables["promise"]
     shown = [{k: c.book.ref(f"promise.{i}.{k}").value for k in ("step", "value", "series")} for i in range(len(rows))]
-    chart = charts.curves(shown, "Compute that was promised and delivered", x="time", y="in the unit of the pool")
+    chart = charts.curves(
+        shown, "Compute that was promised and delivered", x="days since the promise began", y="in the unit of the pool"
+    )
     yield Figure("promise", chart, say("{count} rows", count=_count(c, "promise")))
     last = {str(row["series"]): i for i, row in enumerate(rows)}
     body = tuple(
-        ((c.book.ref(f"promise.{i}.series"),), (c.book.ref(f"promise.{i}.step"),), (c.book.ref(f"promise.{i}.value"),))
-        for i in last.values()
+        tuple((c.book.ref(f"promise.{i}.{key}"),) for key in ("series", "step", "value")) for i in last.values()
     )
-    yield Table("Where each ends", heads("what", "time", "amount"), body)
+    yield Table("Where each ends", heads("what", "days", "amount"), body)
 
 
 def _count(c: Campaign, table: str) -> Text:

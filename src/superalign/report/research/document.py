@@ -55,8 +55,8 @@ def html(
 ) -> str:
     """A campaign's report as a self-contained page, the same bytes for the same ledger.
 
-    `space` gives distances between methods, `released` a table of results that others released, `promise` rows (step, value,
-    series) of compute promised and delivered. Raises ReportError for a number that leads to no entry.
+    `space` gives distances between methods, `released` a table of results that others released, `promise` rows (step in
+    days, value, series) of compute promised and delivered. Raises ReportError for a number that leads to no entry.
     """
     campaign = Campaign(entries, verified, space, _tables(released, promise))
     report = build(campaign)

@@ -86,7 +86,7 @@ def cost(c: Campaign) -> Iterator[Block]:
     found = say("Verified findings: {count}", count=verified) if verified else ("No verified finding",)
     yield Paragraph(say(
         "{found}. Those are claims against tuned baselines whose word is improves. An experiment is a run of the search. "
-        "Confirmations, tuning and audits are in the elapsed time alone; the ledger does not hold their use.",
+        "Tuning and audits are in the elapsed time alone.",
         found=found,
     ), "note")  # fmt: skip
 
@@ -95,6 +95,7 @@ def _totals(c: Campaign) -> Iterator[tuple[str, Ref]]:
     runs, spent = c.of("run_end"), c.of("spend")
     fields = (
         ("search, worker seconds", "usage.wall_s", runs, ",.1f"), ("search, CPU seconds", "usage.cpu_s", runs, ",.1f"),
+        ("confirmations, CPU seconds", "usage.cpu_s", c.of("confirm"), ",.1f"),
         ("tokens in", "tokens_in", spent, ","), ("tokens out", "tokens_out", spent, ","), ("USD", "usd", spent, ",.2f"),
     )  # fmt: skip
     for name, path, entries, form in fields:

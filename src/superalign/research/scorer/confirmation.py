@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def confirm(claim: PreRegistration, bench: Bench, key: bytes) -> dict[str, Any]:
     All arms of a problem share its data and its training seeds. Where an arm fails the confirmation is `failed`, which
     counts in the correction like any other.
     """
-    which = claim.id
+    which, begun, cpu = claim.id, time.perf_counter(), time.process_time()
     count = claim.tasks * len(claim.families)
     seeds = [seed_of(key, which, k) for k in range(count)]
     problems = [(claim.families[k // claim.tasks], seeds[k]) for k in range(count)]
@@ -51,6 +52,7 @@ def confirm(claim: PreRegistration, bench: Bench, key: bytes) -> dict[str, Any]:
     return {
         "registration": which, "status": status, "said": said, "seeds": seeds, "training": training,
         "problems": [list(p) for p in problems], "arms": found if status == "ok" else {},
+        "usage": {"wall_s": round(time.perf_counter() - begun, 3), "cpu_s": round(time.process_time() - cpu, 3)},
     }  # fmt: skip
 
 
