@@ -17,33 +17,31 @@ def say(*words: object) -> None:
 
 
 def spend(url: str, name: str, threads: str) -> None:
-    """So many workers, each with an account of its own, take pieces of work until one is refused."""
+    """So many workers, on one account of their process, take pieces of work until one is refused."""
+    account = Account(open_store(url), STREAM)
     failed: list[BaseException] = []
-    go = threading.Barrier(int(threads) + 1)
+    go = threading.Event()
 
     def work(worker: int) -> None:
         try:
-            with open_store(url) as store:
-                account = Account(store, STREAM)
-                go.wait(60)
-                for piece in range(1000):
-                    hold = f"{name}/{worker}/{piece}"
-                    most = 1 + (worker + piece) % 3
-                    if not account.reserve(hold, {"evaluations": most, "usd": most / 10}, "a piece"):
-                        return
-                    # every fifth goes over what it set aside, the others use less or all of it
-                    used = most + 1 if (worker + piece) % 5 == 0 else (worker + piece) % (most + 1)
-                    account.settle(hold, {"evaluations": used, "usd": used / 10, "seconds": 0.5})
+            go.wait(60)
+            for piece in range(1000):
+                hold = f"{name}/{worker}/{piece}"
+                most = 1 + (worker + piece) % 3
+                if not account.reserve(hold, {"evaluations": most, "usd": most / 10}, "a piece"):
+                    return
+                # every fifth goes over what it set aside, the others use less or all of it
+                used = most + 1 if (worker + piece) % 5 == 0 else (worker + piece) % (most + 1)
+                account.settle(hold, {"evaluations": used, "usd": used / 10, "seconds": 0.5})
         except BaseException as error:
             failed.append(error)
-            go.abort()
 
     started = [threading.Thread(target=work, args=(k,)) for k in range(int(threads))]
     for thread in started:
         thread.start()
     say("ready")
     sys.stdin.readline()
-    go.wait(60)
+    go.set()
     for thread in started:
         thread.join()
     say(failed or "done")

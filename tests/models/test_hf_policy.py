@@ -21,7 +21,6 @@ from superalign.models.hf.tokens import Tokens
 from superalign.models.policy import Policy, Rows, Sampling
 from tests.models import hf_tiny
 
-ROOT = Path(__file__).parents[2]
 PROMPTS = ["the meal was", "film", "the walk was good the film"]
 KINDS = ["gpt2", "llama", "gpt_neox"]
 EOS = hf_tiny.WORDS.index("[SEP]")

@@ -71,7 +71,7 @@ class Records:
             share_of(row["share"]), self.pool, unit, moment(row["start"]), moment(row["end"]), steps, str(row["source"])
         )
         promises = [*self.promises, new]
-        for time in {t for p in promises for t in (p.start, *(t for t, _ in p.schedule))}:
+        for time in sorted({t for p in promises for t in (p.start, *(t for t, _ in p.schedule))}):
             together = math.fsum(p.at(time) for p in promises)
             if together > 1 + 1e-9:
                 raise SpecError(

@@ -94,6 +94,26 @@ def test_alone_nothing_is_sent() -> None:
     assert weight.tolist() == [1, 1]
 
 
+def test_what_no_process_has_a_gradient_for_keeps_none() -> None:
+    """Else weight decay would move it. A group of one process stands for two, of which the other has nothing."""
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        held = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+        held[0].grad = torch.tensor([1.0, 2.0])
+        group = Ranks(0, 2)
+        group.add(held)
+        assert held[0].grad.tolist() == [1, 2]
+        assert held[1].grad is None
+        part = torch.nn.Parameter(torch.ones(2, 1))
+        full = group.whole(part, 3)
+        assert full.tolist() == [[1], [0], [1]]
+        (full * torch.tensor([[1.0], [2.0], [3.0]])).sum().backward()  # type: ignore[no-untyped-call]
+        assert part.grad is not None
+        assert part.grad.tolist() == [[1], [3]]
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 def test_every_process_needs_a_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("superalign.learners.rl.learning.ranks", lambda device: Ranks(0, 3))
     with pytest.raises(SpecError, match=r"batch=8 has 2 prompts for 3 processes; each needs one"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,6 @@ from superalign.core.random import stream
 from superalign.research.alarms import Submission, watch
 from superalign.research.audits.attacks import flip_attack, query_attack
 from superalign.research.ladder import Ladder, standard_error
-from superalign.research.running import Bench
-from superalign.research.scorer.desk import ScorerDesk
-from superalign.store import open_store
-from tests.research.audits.small import TEST, Small
 
 ITEMS = 600
 TRUTH = stream(0, "test/attacks").integers(0, 2, ITEMS)
@@ -103,18 +98,3 @@ def test_a_scorer_that_answers_nothing_is_told_apart_from_a_safe_one() -> None:
         raise SpecError("no")
 
     assert [flip_attack(closed, TRUTH).status, query_attack(closed, TRUTH).status] == ["flag", "flag"]
-
-
-def test_the_scorer_in_use(tmp_path: Path) -> None:
-    """The desk itself, on a public problem of a testbed."""
-    with open_store(tmp_path / "s.sqlite") as store:
-        desk = ScorerDesk(store, "c", b"k" * 32, Bench(Small(), store), ["a/0"], 40)
-        truth = desk.problem("a/0").key.truth
-        assert len(truth) == TEST
-
-        def submit(answers: Any) -> dict[str, Any]:
-            return desk.submit({"dataset": "a/0", "predictions": answers.tolist()})
-
-        found = flip_attack(submit, truth)
-        assert found.status == "pass"
-        assert found.says.startswith("40 submissions: of 39 probed labels")

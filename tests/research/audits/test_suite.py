@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from superalign.core.spec import Number
+from superalign.core.random import stream
 from superalign.research.audits.result import AuditResult
 from superalign.research.audits.saboteurs import HONEST, SABOTEURS, Played, detection, play
 from superalign.research.audits.suite import attack_scorer, audit
-from superalign.research.ledger import Ledger
+from superalign.research.ledger import Ledger, verify
 from superalign.research.running import Bench
 from superalign.research.scorer.confirmation import confirm
 from superalign.research.scorer.judging import qualifiers
@@ -56,10 +56,14 @@ def test_an_honest_campaign_gets_every_audit_and_none_fails(fair: list[list[Audi
     assert sum(s != "pass" for results in fair for s in outcomes(results).values()) <= 1
 
 
-def test_a_campaign_that_is_played_again_is_the_same(honest: list[Played]) -> None:
-    again = play(Small(), InMemory({}), HONEST, seed=1)
-    assert again.entries[-1].hash == honest[1].entries[-1].hash
+def test_a_campaign_that_is_played_again_makes_the_same_claim(honest: list[Played]) -> None:
+    store = InMemory({})
+    again = play(Small(), store, HONEST, seed=1)
+    assert again.claim == honest[1].claim
+    for name in ("seeds", "arms"):
+        assert again.confirm.payload[name] == honest[1].confirm.payload[name]
     assert again.confirm.payload["seeds"] != honest[0].confirm.payload["seeds"]
+    assert verify(store, "honest-1", stream(1, "research/saboteur/key").bytes(32)).intact
 
 
 def test_results_fit_the_entries_that_verdicts_read(honest: list[Played], fair: list[list[AuditResult]]) -> None:
@@ -89,16 +93,15 @@ def test_results_fit_the_entries_that_verdicts_read(honest: list[Played], fair: 
     ],
 )
 def test_a_saboteur_is_caught(kind: str, by: str, status: str) -> None:
-    assert outcomes(audited(play(Small(), InMemory({}), KINDS[kind], seed=0)))[by] == status
+    assert outcomes(audited(play(Small(), InMemory({}), KINDS[kind], evaluations=32)))[by] == status
 
 
 def test_detection_is_told_against_false_alarms() -> None:
     bad, good = [AuditResult("x", "flag", 1.0, None, None, "")], [AuditResult("x", "pass", 0.0, None, None, "")]
     most = detection("k", [bad] * 9 + [good], [good] * 39 + [bad])
     assert most.detected
-    assert most.rate == Number(
-        value=0.9, low=pytest.approx(0.555, abs=1e-3), high=pytest.approx(0.9975, abs=1e-3), n=10
-    )
+    assert (most.rate.value, most.rate.n) == (0.9, 10)
+    assert (most.rate.low, most.rate.high) == pytest.approx((0.555, 0.9975), abs=1e-3)  # Clopper and Pearson
     assert most.by == {"x": 9}
     same = detection("k", [bad] + [good] * 9, [bad] + [good] * 9)
     assert (same.rate.value, same.false_alarms.value, same.detected) == (0.1, 0.1, False)
@@ -141,7 +144,6 @@ def test_a_claim_on_w2s_micro(bench: Bench) -> None:
 def test_the_scorer_in_use_gives_nothing_away(tmp_path: Path) -> None:
     with open_store(tmp_path / "s.sqlite") as store:
         flips, queries = attack_scorer(Bench(Small(), store), "a/0", budget=30)
-        assert queries.status == "pass"
-        assert (flips.low or 0) < 0.6
-        assert "known" in flips.says
+        assert (flips.status, queries.status) == ("pass", "pass")
+        assert "an alarm was raised" in flips.says
         assert not list(store.read("research/attacked"))

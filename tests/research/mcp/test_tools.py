@@ -93,7 +93,7 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
         made = Room(store, folder)
         head = made.ledger.head
         yield made
-        assert made.ledger.head == head
+        assert made.ledger.head == head, made.ledger.entries()
         made.close()
 
 
@@ -137,6 +137,15 @@ def test_predictions_are_answered_in_steps(room: Room) -> None:
     assert "all 4 submissions of this campaign are used" in said
 
 
+def test_alarms_are_told(room: Room) -> None:
+    for k in range(12):
+        assert "nothing was submitted" in room.refused(
+            "evaluate_predictions", run_id="r", dataset="a/0", predictions=[10**4000] if k else [1, 0]
+        )
+    found = room.call("evaluate_predictions", run_id="r", dataset="a/0", predictions=[1] * ITEMS)
+    assert found["alarms"] == ["rejected"]
+
+
 def best_answers(room: Room) -> list[int]:
     """What the best method answers, from the arrays that everybody may see."""
     told = room.call("download_snapshot", dataset="a/0")
@@ -158,7 +167,6 @@ def best_answers(room: Room) -> list[int]:
         ({"file": "../s.sqlite"}, "is no path inside the workspace"),
         ({"file": "none.json"}, "No such file"),
         ({"predictions": [1], "split": "test"}, "split: Extra inputs are not permitted"),
-        ({"predictions": [10**4000]}, "nothing was submitted"),
     ],
 )
 def test_what_cannot_be_evaluated_is_told(still: Room, arguments: dict[str, Any], said: str) -> None:
@@ -208,6 +216,17 @@ def test_proposals_are_scored_once_and_code_in_the_sandbox(room: Room) -> None:
     assert room.ledger.of("propose")[1].payload["parent"] == parent
     sha = room.ledger.of("propose")[1].payload["method"]["sha256"]
     assert room.call("download_snapshot", hash=sha) == {"sha256": sha, "function": "method", "code": CODE}
+
+
+def test_what_a_killed_server_had_begun_is_ended(room: Room) -> None:
+    room.call("propose_method", values={"skill": 2})
+    begun = {
+        **room.ledger.of("propose")[0].payload,
+        "method": {"kind": "typed", "values": {**Toy.space.neutral, "skill": 3}},
+    }
+    number = room.ledger.write("propose", "client", begun).number
+    assert room.call("propose_method", values={"skill": 3})["proposal"] == number
+    assert len(room.ledger.of("propose")) == len(room.ledger.of("run_end")) == 2
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,12 @@ from superalign.research.testbeds.oversight_games import (
 BED = oversight_games()
 
 
+PLAYED = ("facts", "facts-liar", "facts-biased", "digits")
+
+
 @pytest.fixture(scope="module")
 def problems():
-    return {family: [BED.problem(family, 0, "dev")] for family in FAMILIES}
+    return {family: [BED.problem(family, 0, "dev")] for family in PLAYED}
 
 
 def mean(problems, family, **values):
@@ -55,7 +58,7 @@ def test_families_and_what_is_recorded(problems):
 
 
 def test_no_method_is_the_judge_alone(problems):
-    for family in FAMILIES:
+    for family in PLAYED:
         assert mean(problems, family) == pytest.approx(0)  # the first look is the floor
         assert problems[family][0].key.ceiling > 0.9
 

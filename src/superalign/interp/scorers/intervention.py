@@ -77,6 +77,8 @@ class Intervention:
     """
 
     name = "intervention"
+    controlled = True
+    """Each score comes with controls of its own, another explanation among them."""
 
     def __init__(
         self,

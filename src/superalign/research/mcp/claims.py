@@ -72,19 +72,25 @@ class Claims:
 
     def propose(self, asked: Propose) -> dict[str, Any]:
         """Commit a method and score it on the development problems, once."""
-        method, idea = self._method(asked)
-        access, fidelity = self.access, self.access.fidelity
-        known = self._known(method)
-        if known is not None:
-            return known
-        self._afford(fidelity)
-        parent = access.entry(asked.parent, "propose").payload["id"] if asked.parent is not None else None
-        proposal = Proposal(access.actor, idea, fidelity, asked.rationale, parent)
-        number = access.write("propose", {
-            "id": proposal.id, "proposer": access.actor, "method": method.model_dump(mode="json"),
-            "rationale": asked.rationale, "parent": parent, "fidelity": fidelity,
-        }).number  # fmt: skip
+        access, (method, idea) = self.access, self._method(asked)
+        same = {e.number for e in access.ledger.of("propose") if _committed(e) == method}
+        ended = [e for e in access.ledger.of("run_end") if e.payload["proposal"] in same]
+        known = [e for e in ended if len(e.payload["problems"]) >= access.fidelity]
+        if known:
+            return _fate(known[0], access.used())
+        self._afford(access.fidelity)
+        waiting = same - {e.payload["proposal"] for e in ended}  # what a server that was killed had begun
+        number = min(waiting) if waiting else self._write(asked, method, idea)
         return _fate(access.write("run_end", {"proposal": number, **self._score(method)}, "worker"), access.used())
+
+    def _write(self, asked: Propose, method: Typed | Code, idea: Any) -> int:
+        access = self.access
+        parent = access.entry(asked.parent, "propose").payload["id"] if asked.parent is not None else None
+        proposal = Proposal(access.actor, idea, access.fidelity, asked.rationale, parent)
+        return access.write("propose", {
+            "id": proposal.id, "proposer": access.actor, "method": method.model_dump(mode="json"),
+            "rationale": asked.rationale, "parent": parent, "fidelity": access.fidelity,
+        }).number  # fmt: skip
 
     def _method(self, asked: Propose) -> tuple[Typed | Code, Any]:
         if asked.values is not None:
@@ -94,14 +100,6 @@ class Claims:
         assert asked.code is not None
         check_code(asked.code, asked.function)
         return commit(self.access.store, asked.code, asked.function), proposing.Code(asked.code, asked.function)
-
-    def _known(self, method: Typed | Code) -> dict[str, Any] | None:
-        """The fate of the same method, which costs nothing to tell again."""
-        same = {e.number for e in self.access.ledger.of("propose") if _committed(e) == method}
-        for entry in self.access.ledger.of("run_end"):
-            if entry.payload["proposal"] in same and len(entry.payload["problems"]) >= self.access.fidelity:
-                return _fate(entry, self.access.used())
-        return None
 
     def _afford(self, evaluations: int) -> None:
         used, most = self.access.used(), self.access.evaluations

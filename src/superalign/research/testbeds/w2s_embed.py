@@ -6,8 +6,12 @@ are computed once and kept by encoder and text; a method may also smooth the wea
 space. Sets are generated reviews on five topics, or files: `w2s-embed:sst2.train,subj.all,TREC.train`. Of two or more
 the last is never searched on. After Burns et al. 2023 (arXiv 2312.09390).
 
-Measured on development problems with files (32 a set, weak accuracy -> ceiling, PGR of the published defaults vanilla /
-aux-conf / filter, then of soft labels with aux .75, 2 rounds, l2 1000): see `docs/log.md`.
+PGR of baselines on 10 confirm problems of files, with published settings and tuned (150 evaluations each on 6 others):
+
+    set, weak -> ceiling          vanilla       aux-conf      filter
+    SST-2     .58 -> .77          -.08  .13     -.03  .35     -.04  .13
+    SUBJ      .80 -> .90          -.21  .68     -.02  .81      .36  .70
+    TREC      .76 -> .87          -.30  .35     -.21  .42      .17  .24   (entity or human?)
 """
 
 from __future__ import annotations
@@ -136,7 +140,7 @@ def w2s_embed(argument: str = "", *, encoder: str = "minilm", steps: Steps | Non
 
     `encoder=tfidf` needs no transformer: weighed counts of words and pairs of words. Features are kept in `steps`.
     Raises SpecError for another encoder, TaskError for a set that cannot be used, Degenerate for one on which the
-    ceiling is not above the weak supervisor beyond noise.
+    ceiling is not above the weak supervisor beyond noise, on every problem.
     """
     if encoder not in ENCODERS:
         raise SpecError(f"w2s-embed has no encoder {encoder!r}; {nearest(encoder, ENCODERS)}")
@@ -191,12 +195,16 @@ def _standard(train: Floats, test: Floats) -> tuple[Floats, Floats]:
 
 
 def _check_gap(testbed: W2SEmbed, family: str) -> None:
-    """Raises Degenerate where PGR would be undefined on a set: its denominator is within noise of 0."""
+    """Raises Degenerate where PGR would be undefined on some problems of a set: its denominator is within noise of 0.
+
+    A gap of .014 +- .009 has an interval above 0 and PGRs of -4 (SUBJ on TF-IDF), so two standard deviations of a
+    problem are asked for, not of the mean.
+    """
     keys = [testbed.problem(family, seed, "dev").key for seed in range(CHECKED)]
-    gaps = np.array([key.ceiling - key.weak for key in keys])
-    found = paired(gaps[:, None])
-    if found.low <= 0 or gaps.min() <= 0:
+    found = paired(np.array([[key.ceiling - key.weak] for key in keys]))
+    if found.estimate <= 2 * found.sd or found.low <= 0:
         raise Degenerate(
-            f"{family}: the ceiling is above the weak supervisor by {found.estimate:.3f} [{found.low:.3f}, {found.high:.3f}] "
-            f"on {CHECKED} development problems, by {gaps.min():.3f} on the worst; PGR is undefined there, so leave it out"
+            f"{family}: the ceiling is above the weak supervisor by {found.estimate:.3f} "
+            f"[{found.low:.3f}, {found.high:.3f}], and {found.sd:.3f} more or less from problem to problem ({CHECKED} "
+            "development problems); PGR would be undefined on some, so leave this set out or take a stronger encoder"
         )

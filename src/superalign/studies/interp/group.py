@@ -86,7 +86,8 @@ def examine(
     scores: list[dict[str, Score]] = [{} for _ in evidence]
     for done, scorer in enumerate(scorers):
         progress(f"score {name}", done, len(scorers))
-        found = controlled(scorer, pairs, seed) if shuffle else scorer.score(pairs)
+        own = getattr(scorer, "controlled", False)
+        found = controlled(scorer, pairs, seed) if shuffle and not own else scorer.score(pairs)
         for place, row in zip(places, found, strict=True):
             scores[place] |= {score.name: score for score in row}
     progress(f"score {name}", len(scorers), len(scorers))

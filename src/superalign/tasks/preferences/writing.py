@@ -12,10 +12,10 @@ from superalign.tasks.preferences import Comparison
 from superalign.tasks.preferences.dialogue import as_messages
 
 
-def write(comparisons: Iterable[Comparison], file: Path, form: str = "explicit") -> int:
+def write(comparisons: Iterable[Comparison], file: Path, form: str = "pairs") -> int:
     """Write JSON lines and return how many.
 
-    For TRL's trainers, a pair a line, ties and even votes left out: `explicit` (prompt, chosen, rejected), `implicit`
+    For TRL's trainers, a pair a line, ties and even votes left out: `pairs` (prompt, chosen, rejected), `implicit`
     (the prompt at the start of both), `chat` (messages). With all that is known: `votes` (pairs) and `rankings`.
     Raises TaskError for an unknown form, and where `votes` meets more than two responses.
     """
@@ -36,7 +36,7 @@ def _decided(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
         yield pair.prompt, pair.responses[best], pair.responses[worst]
 
 
-def _explicit(comparison: Comparison) -> Iterator[Mapping[str, Any]]:
+def _pairs(comparison: Comparison) -> Iterator[Mapping[str, Any]]:
     for prompt, chosen, rejected in _decided(comparison):
         yield {"prompt": prompt, "chosen": chosen, "rejected": rejected}
 
@@ -84,5 +84,5 @@ def _kept(comparison: Comparison) -> dict[str, Any]:
 
 
 FORMS: Mapping[str, Callable[[Comparison], Iterator[Mapping[str, Any]]]] = {
-    "explicit": _explicit, "implicit": _implicit, "chat": _chat, "votes": _votes, "rankings": _rankings,
+    "pairs": _pairs, "implicit": _implicit, "chat": _chat, "votes": _votes, "rankings": _rankings,
 }  # fmt: skip
