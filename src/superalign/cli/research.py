@@ -22,6 +22,8 @@ Examples:
   superalign research --testbed w2s-micro --budget 4m
   superalign research --testbed w2s-embed --proposer evolve --budget 10m
   superalign research --testbed w2s-micro --proposer language:api:NAME --budget 600
+  superalign research serve --mcp --testbed w2s-micro --workspace ./work       for any coding agent
+  superalign research approve last REGISTRATION --by "A. Person"              lets it confirm
   superalign research report last findings.html    every number linked to its entry of the ledger
   superalign research verify research-1a2b3c4d      walk the ledger: chain, signatures, order
   superalign research log research-1a2b3c4d         watch it, from another terminal
@@ -37,7 +39,7 @@ Name = Annotated[str, typer.Argument(help="A campaign, or the beginning of its n
 def add(app: typer.Typer) -> None:
     group = typer.Typer(invoke_without_command=True, epilog=EPILOG, rich_markup_mode=None)
     group.callback()(research)
-    for command in (report, verify, log, sign):
+    for command in (serve, approve, report, verify, log, sign):
         group.command(command.__name__)(command)
     app.add_typer(group, name="research")
 
@@ -81,6 +83,61 @@ def research(
     }  # fmt: skip
     spec = validate(Research, {k: v for k, v in values.items() if v is not None})
     execute(spec, store=store, as_json=as_json, dry_run=dry_run, report=report_path)
+
+
+def serve(
+    testbed: Annotated[str | None, typer.Option(help="Begin a campaign on this testbed.")] = None,
+    campaign: Annotated[str | None, typer.Option(help="Or go on with this one.")] = None,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Speak the Model Context Protocol over stdin and stdout.")] = False,
+    workspace: Annotated[Path | None, typer.Option(help="A folder for files of predictions and snapshots.")] = None,
+    sesoi: Annotated[float, typer.Option(help="The smallest effect of interest, in PGR.")] = 0.02,
+    auto: Annotated[bool, typer.Option("--auto-approve", help="Confirm without a person's approval.")] = False,
+    store: StoreUrl = None,
+) -> None:
+    """Serve a campaign to a researcher from outside: a coding agent that speaks MCP. Ends with its standard input."""
+    if not mcp:
+        raise SpecError("the one way to serve a campaign is MCP; type: superalign research serve --mcp --testbed NAME")
+    if (testbed is None) == (campaign is None):
+        raise SpecError("name a testbed to begin on, or a campaign to go on with: --testbed w2s-micro, --campaign NAME")
+    from superalign.compute.threads import cores
+    from superalign.compute.threads import limit as limit_threads
+
+    limit_threads(1)
+    from superalign.core.registry import build
+    from superalign.research.mcp.approval import Decision
+    from superalign.research.mcp.server import serve as serve_lines
+    from superalign.research.mcp.session import session
+    from superalign.research.mcp.stdio import protocol_alone
+    from superalign.store import open_store
+    from superalign.studies.research import Research, genesis
+
+    with protocol_alone() as (source, sink), open_store(store) as found:
+        first: dict[str, object] = {}
+        if testbed is not None:
+            spec = Research(testbed=testbed, proposer="mcp", sesoi=sesoi)
+            first, campaign = genesis(spec, build("testbeds", testbed)), spec.campaign
+        assert campaign is not None
+        policy = (lambda _: Decision("approved", "approved beforehand")) if auto else None
+        with session(found, campaign, first, workspace=workspace, approve=policy, workers=cores()) as server:
+            serve_lines(server, source, sink)
+
+
+def approve(
+    campaign: Name,
+    registration: Annotated[
+        str, typer.Argument(help="The registration that waits; `superalign research log` shows it.")
+    ],
+    by: Annotated[str, typer.Option(help="Who decides.")],
+    refuse: Annotated[bool, typer.Option("--refuse", help="It may not be confirmed.")] = False,
+    why: Annotated[str, typer.Option(help="The reason.")] = "",
+    store: StoreUrl = None,
+) -> None:
+    """Let a researcher from outside confirm a registration, or refuse it."""
+    from superalign.research.mcp.approval import decide
+
+    with opened(store, campaign) as (found, name):
+        decide(found, name, registration, not refuse, by, why)
+    print(f"{registration}: {'refused' if refuse else 'approved'} by {by}")
 
 
 def report(

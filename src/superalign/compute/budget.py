@@ -117,8 +117,8 @@ class Budget:
     def reserve(self, hold: str, amount: Amount, purpose: str, now: float, ttl: float) -> list[Row]:
         """Rows that set `amount` aside until `now + ttl`, or refuse it; none where the hold was settled before.
 
-        Holds whose time is over come back first. A hold that is there is kept for another `ttl`. Raises SpecError for
-        another amount under the same name, and where the amount leaves out a resource that is capped.
+        Holds whose time is over come back first. A hold of this name that is there is replaced, where the new amount
+        fits. Raises SpecError where the amount leaves out a resource that is capped, and for an amount of nothing.
         """
         asked = self._complete(_exact(amount, f"the hold {hold!r}"), f"the hold {hold!r} sets aside")
         if not hold or not any(asked.values()):
@@ -127,9 +127,6 @@ class Budget:
             return []
         over = [name for name, held in self._holds.items() if held.until <= now and name != hold]
         rows: list[Row] = [{"type": "expire", "at": now, "hold": name} for name in over]
-        mine = self._holds.get(hold)
-        if mine is not None and mine.amount != asked:
-            raise SpecError(f"the hold {hold!r} has {_said(mine.amount)} and not {_said(asked)}; give it another name")
         row = {"hold": hold, "at": now, "amount": _plain(asked), "purpose": purpose}
         lacking = self._lacking(asked, without=(*over, hold))
         if lacking:

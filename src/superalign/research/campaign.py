@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from superalign.core.digest import digest
 from superalign.core.errors import Degenerate
 from superalign.core.ports import Progress, Store, silent
 from superalign.research import care
@@ -81,7 +82,10 @@ class Campaign:
         self.claim("published", found, defaults, exploratory=True)
         tuned = self.care()
         which = self.claim("tuned", found, tuned, exploratory=False)
-        self.scorer.ask("same", registration=which, pairs=self.pairs)
+        for done, check in enumerate(("same", "audit", "attack")):
+            self.progress("checks", done, 3)
+            self.scorer.ask(check, registration=which, **({"pairs": self.pairs} if check == "same" else {}))
+        self.progress("checks", 3, 3)
         self.scorer.ask("judge")
 
     # -- search
@@ -132,12 +136,11 @@ class Campaign:
         self.progress("search", self.used(), self.evaluations or 0)
 
     def _payload(self, number: int, method: Typed | Code, scores: Any) -> dict[str, Any]:
-        from superalign.core.digest import digest
-
+        denials = {"denials": self.workers.denials[digest(method)]} if digest(method) in self.workers.denials else {}
         if np.isfinite(scores).all():
-            return {"proposal": number, "status": "ok", "scores": [float(s) for s in scores], "said": ""}
+            return {"proposal": number, "status": "ok", "scores": [float(s) for s in scores], "said": "", **denials}
         said = self.workers.failures.get(digest(method), "failed: it failed in an earlier run")
-        return {"proposal": number, "status": said.partition(":")[0], "scores": [], "said": said}
+        return {"proposal": number, "status": said.partition(":")[0], "scores": [], "said": said, **denials}
 
     def _tell(self, proposal: Proposal, payload: Any) -> None:
         ok = payload["status"] == "ok"

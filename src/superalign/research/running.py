@@ -126,14 +126,16 @@ def scored(bench: Bench, method: Typed | Code, problems: Sequence[tuple[str, int
     """A method on several problems, as the payload of a `run_end`: its scores, or the first failure."""
     scores: list[float] = []
     usage: dict[str, float] = {}
+    denials: list[str] = []
     for family, number in problems:
         try:
             score, ran = bench.score(method, bench.problem(family, number, tier), TRAINING + number)
         except (Degenerate, StoreError) as error:
-            return {"status": "failed", "scores": [], "said": str(error)[:SAID], "usage": usage}
+            return {"status": "failed", "scores": [], "said": str(error)[:SAID], "usage": usage, "denials": denials}
+        denials += [d for d in ran.denials if d not in denials]
         for name, value in ran.usage.items():
             usage[name] = max(usage.get(name, 0.0), value) if name == "peak_bytes" else usage.get(name, 0.0) + value
         if score is None:
-            return {"status": ran.status, "scores": [], "said": ran.said, "usage": usage}
+            return {"status": ran.status, "scores": [], "said": ran.said, "usage": usage, "denials": denials}
         scores.append(score)
-    return {"status": "ok", "scores": scores, "said": "", "usage": usage}
+    return {"status": "ok", "scores": scores, "said": "", "usage": usage, "denials": denials}

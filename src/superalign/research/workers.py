@@ -36,7 +36,7 @@ FAILED = float("nan")
 class Workers:
     """Runs methods on the development problems of a testbed. `count` processes; with one, in this process.
 
-    `failures` says by method why it has no score, `usage` sums what was used.
+    `failures` says by method why it has no score, `denials` what of others it reached for, `usage` sums what was used.
     """
 
     reference: str
@@ -46,6 +46,7 @@ class Workers:
     progress: Progress = silent
     failures: dict[str, str] = field(default_factory=dict)
     usage: dict[str, float] = field(default_factory=dict)
+    denials: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._steps = Steps(self.store)
@@ -75,6 +76,8 @@ class Workers:
         return table
 
     def _note(self, method: Typed | Code, payload: dict[str, Any]) -> None:
+        if payload["denials"]:
+            self.denials.setdefault(digest(method), []).extend(payload["denials"])
         if payload["status"] != "ok":
             self.failures[digest(method)] = f"{payload['status']}: {payload['said']}"
         for name, value in payload["usage"].items():

@@ -1,7 +1,7 @@
 """The audits that make sense for a confirmed claim, and the attacks on a scorer.
 
 Problems, seeds and samples are drawn from the seeds of the confirmation, which nobody could foresee; so are those
-entries of the ledger that are run again. 2 to 5 s on one quiet core for a claim on `w2s-micro`, by the method's cost.
+entries of the ledger that are run again. About 5 s of one core for a claim on `w2s-micro`.
 """
 
 from __future__ import annotations

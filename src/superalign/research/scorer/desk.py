@@ -21,7 +21,7 @@ from superalign.core.steps import encode
 from superalign.research import alarms
 from superalign.research.ladder import Ladder, standard_error
 from superalign.research.ledger import Entry, Ledger, seed_of
-from superalign.research.running import TRAINING, Bench
+from superalign.research.running import TRAINING, Bench, source
 from superalign.research.scorer import confirmation, judging
 from superalign.research.scorer.wire import Answer
 from superalign.research.testbed import Problem, answers
@@ -31,6 +31,12 @@ BALANCED = 0.6
 """A problem whose largest class has less than this share is balanced: one class for all is no honest answer."""
 PUBLIC = 3 << 20
 """Where the numbers of the public problems' seeds begin."""
+
+
+_COMPLETE: Mapping[str, Any] = {
+    "audit": "complete", "status": "pass", "statistic": None, "low": None, "high": None, "evidence": [],
+    "says": "every audit that applies was run", "qualifier": None,
+}  # fmt: skip
 
 
 def _method(given: Any) -> Typed | Code:
@@ -53,7 +59,8 @@ class ScorerDesk:
         """The requests that are answered."""
         return {
             "status": self.status, "arrays": self.arrays, "validate": self.validate, "submit": self.submit,
-            "evaluate": self.evaluate, "confirm": self.confirm, "same": self.same, "judge": self.judge,
+            "evaluate": self.evaluate, "confirm": self.confirm, "same": self.same, "audit": self.audit,
+            "attack": self.attack, "judge": self.judge,
         }  # fmt: skip
 
     def status(self, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,10 +205,49 @@ class ScorerDesk:
         payload = confirmation.same(claim, self.bench, self._key, pairs, problems)
         return {"entry": self.ledger.write("audit", "scorer", payload).number}
 
+    def audit(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Every audit of a confirmed registration, an entry each; once, unless killed in the middle."""
+        from superalign.research.audits.suite import audit
+
+        which = str(request["registration"])
+        claim = self.registered(which)
+        confirmed = [e for e in self.ledger.of("confirm") if e.payload["registration"] == which]
+        if not confirmed:
+            raise SpecError(f"{which!r} is not confirmed; there is nothing to audit yet")
+        done = self._audited(which)
+        if "complete" not in done:
+            store = self.bench.store
+            codes = [m for m in (claim.method, *claim.baselines.values()) if isinstance(m, Code)]
+            results = audit(
+                claim, confirmed[0], self.ledger.entries(), self.bench, {c.sha256: source(store, c) for c in codes}
+            )
+            for result in results:
+                if result.audit not in done:
+                    self.ledger.write("audit", "scorer", result.payload(which))
+            self.ledger.write("audit", "scorer", {**_COMPLETE, "registration": which})
+        return {"entries": sorted(self._audited(which).values())}
+
+    def attack(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Flips and adaptive queries against a scorer like this one, in throw-away campaigns; once."""
+        from superalign.research.audits.suite import attack_scorer
+
+        done = self._audited(None)
+        if "complete" not in done:
+            dataset = str(request.get("dataset") or next(iter(self._public)))
+            for result in attack_scorer(self.bench, dataset, self._budget):
+                if result.audit not in done:
+                    self.ledger.write("audit", "scorer", result.payload(None))
+            self.ledger.write("audit", "scorer", {**_COMPLETE, "registration": None})
+        return {"entries": sorted(self._audited(None).values())}
+
+    def _audited(self, registration: str | None) -> dict[str, int]:
+        rows = [e for e in self.ledger.of("audit") if e.payload["registration"] == registration]
+        return {str(e.payload["audit"]): e.number for e in rows}
+
     def judge(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        """Verdicts on everything that was confirmed, corrected together; written again when more was confirmed since."""
+        """Verdicts on everything that was confirmed, corrected together; written again when more was confirmed or audited since."""
         confirmed, given = self.ledger.of("confirm"), self.ledger.of("verdict")
-        last = max((e.number for e in confirmed), default=0)
+        last = max((e.number for e in [*confirmed, *self.ledger.of("audit")]), default=0)
         if not any(e.number > last for e in given):
             for payload in judging.judge([(self.registered(str(e.payload["registration"])), e) for e in confirmed],
                                          self.ledger.of("audit")):  # fmt: skip

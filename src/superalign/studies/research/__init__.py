@@ -4,6 +4,6 @@
 """
 
 from superalign.studies.research.spec import Research
-from superalign.studies.research.study import prepare, research, study
+from superalign.studies.research.study import genesis, prepare, research, study
 
-__all__ = ["Research", "prepare", "research", "study"]
+__all__ = ["Research", "genesis", "prepare", "research", "study"]

@@ -26,7 +26,7 @@ def record_of(spec: Research, ledger: Ledger, testbed: Testbed) -> Record:
         charts=_charts(verdicts),
         tables={
             "comparisons": _comparisons(verdicts), "care": _care(ledger), "families": _families(verdicts),
-            "tried": _tried(ledger),
+            "audits": _audits(ledger), "tried": _tried(ledger),
         },
         artifacts={"ledger": ledger.head},
         costs=_costs(ledger),
@@ -144,6 +144,18 @@ def _care(ledger: Ledger) -> Table:
     )  # fmt: skip
     note = "Scores on development problems flatter whoever was chosen by them; they are no results."
     return Table(title="Equal care", columns=columns, rows=rows, note=note)
+
+
+def _audits(ledger: Ledger) -> Table:
+    columns = ("audit", "status", "statistic", "low", "high", "says", "entry")
+    order = {"fail": 0, "flag": 1, "pass": 2}
+    entries = sorted(ledger.of("audit"), key=lambda e: (order[e.payload["status"]], e.number))
+    rows = tuple(
+        (e.payload["audit"], e.payload["status"], e.payload["statistic"], e.payload["low"], e.payload["high"],
+         e.payload["says"], e.number)
+        for e in entries
+    )  # fmt: skip
+    return Table(title="Audits", columns=columns, rows=rows)
 
 
 def _settings(method: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from superalign.compute.threads import cores
 from superalign.core.errors import SpecError
 from superalign.core.ports import Progress, Store, silent
-from superalign.core.registry import build
+from superalign.core.registry import build, find, options_of, parse
 from superalign.core.spec import Record
 from superalign.core.study import Plan, Study, versions
 from superalign.research.campaign import Campaign
@@ -32,7 +32,14 @@ def prepare(spec: Research, store: Store) -> Prepared:
     if getattr(store, "url", None) is None:
         raise SpecError("a campaign needs a store that other processes can open: the scorer is one")
     testbed: Testbed = build("testbeds", spec.testbed)
-    proposer: Proposer = build("proposers", spec.proposer, space=testbed.space, seed=spec.seed)
+    reference = parse(spec.proposer)
+    offered = {
+        "space": testbed.space, "seed": spec.seed, "store": store, "card": testbed.card,
+        "ledger": Ledger(store, spec.campaign),
+    }  # fmt: skip
+    taken = options_of(find("proposers", reference.name))  # a proposer that searches by numbers needs no card
+    given = {k: v for k, v in offered.items() if taken is None or k in taken}
+    proposer: Proposer = build("proposers", reference, **given)
     return Prepared(spec, store, testbed, proposer)
 
 
@@ -75,13 +82,17 @@ class Prepared:
 
     def genesis(self) -> dict[str, Any]:
         """What the first entry freezes."""
-        spec = self.spec
-        return {
-            "campaign": spec.campaign, "question": spec.question, "testbed": spec.testbed, "card": self.testbed.card,
-            "proposer": spec.proposer, "budget": spec.budget, "alpha": spec.alpha, "sesoi": spec.sesoi,
-            "seed": spec.seed, "public": [f"{family}/0" for family in self.testbed.families],
-            "submissions": spec.submissions, "spec": spec.digest, "versions": versions(),
-        }  # fmt: skip
+        return genesis(self.spec, self.testbed)
+
+
+def genesis(spec: Research, testbed: Testbed) -> dict[str, Any]:
+    """The first entry of a campaign: its question, frozen."""
+    return {
+        "campaign": spec.campaign, "question": spec.question, "testbed": spec.testbed, "card": testbed.card,
+        "proposer": spec.proposer, "budget": spec.budget, "alpha": spec.alpha, "sesoi": spec.sesoi,
+        "seed": spec.seed, "public": [f"{family}/0" for family in testbed.families],
+        "submissions": spec.submissions, "spec": spec.digest, "versions": versions(),
+    }  # fmt: skip
 
 
 study = Study("research", Research, prepare)
