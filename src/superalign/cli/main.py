@@ -10,6 +10,7 @@ import sys
 import typer
 
 from superalign.cli import (
+    compute,
     debates,
     demo,
     export,
@@ -35,7 +36,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for module in (w2s, oversee, debates, rlhf, rate, interp, research, run, show, transcript, units, export, demo):
+for module in (
+    w2s,
+    oversee,
+    debates,
+    rlhf,
+    rate,
+    interp,
+    research,
+    compute,
+    run,
+    show,
+    transcript,
+    units,
+    export,
+    demo,
+):
     module.add(app)
 
 

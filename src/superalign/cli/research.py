@@ -103,11 +103,11 @@ def serve(
     from superalign.compute.threads import limit as limit_threads
 
     limit_threads(1)
-    from superalign.core.registry import build
     from superalign.research.mcp.approval import Decision
     from superalign.research.mcp.server import serve as serve_lines
     from superalign.research.mcp.session import session
     from superalign.research.mcp.stdio import protocol_alone
+    from superalign.research.running import testbed_named
     from superalign.store import open_store
     from superalign.studies.research import Research, genesis
 
@@ -115,7 +115,7 @@ def serve(
         first: dict[str, object] = {}
         if testbed is not None:
             spec = Research(testbed=testbed, proposer="mcp", sesoi=sesoi)
-            first, campaign = genesis(spec, build("testbeds", testbed)), spec.campaign
+            first, campaign = genesis(spec, testbed_named(testbed, found)), spec.campaign
         assert campaign is not None
         policy = (lambda _: Decision("approved", "approved beforehand")) if auto else None
         with session(found, campaign, first, workspace=workspace, approve=policy, workers=cores()) as server:

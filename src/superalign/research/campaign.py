@@ -13,13 +13,14 @@ Every step looks at the ledger first, so that a campaign that is stopped or kill
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
+from superalign.compute.budget import Account
+from superalign.compute.usage import Meter
 from superalign.core.digest import digest
 from superalign.core.errors import Degenerate
 from superalign.core.ports import Progress, Store, silent
@@ -42,6 +43,8 @@ SEARCH = 0.2
 """The share of a budget in seconds that the search gets: as much again goes to each of three baselines."""
 LEAST = 8
 """Problems of a claim, at least: sign flips of fewer than seven can never be significant among two claims."""
+PACE = 0.05
+"""Seconds that an evaluation is thought to take before any was made."""
 ENOUGH = 0.8
 """Power below which a registration says why it was made."""
 
@@ -67,10 +70,15 @@ class Campaign:
     seed: int = 0
     pairs: int = 40
     progress: Progress = silent
-    _begun: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.store, self.name)
+        cap = (
+            {"evaluations": float(self.evaluations or 0)}
+            if self.seconds is None
+            else {"seconds": SEARCH * self.seconds}
+        )
+        self.account = Account(self.store, f"budget/{self.name}/search", cap)
         self._told: dict[str, Told] = {}
 
     def run(self) -> None:
@@ -96,11 +104,33 @@ class Campaign:
         while True:
             if waiting:
                 self._score(waiting)
-            if self._spent():
-                return
-            waiting = [(self._write(p), p) for p in self.proposer.propose(BATCH)]
+            waiting = [(self._write(p), p) for p in self._affordable(self.proposer.propose(BATCH))]
             if not waiting:
                 return
+
+    def _affordable(self, proposals: Sequence[Proposal]) -> list[Proposal]:
+        """As many of the proposals, in order, as the budget still holds; the first that it does not is noted, once."""
+        left = self.account.left()
+        found: list[Proposal] = []
+        for proposal in proposals:
+            wanted = self._amount([*found, proposal])
+            if any(amount > left.get(name, 0.0) for name, amount in wanted.items()):
+                if not self.ledger.of("refuse"):
+                    why = f"the search's budget holds {left} and the next batch needs {wanted}"
+                    self.ledger.write("refuse", "campaign", {"what": "proposals", "why": why})
+                break
+            found.append(proposal)
+        return found
+
+    def _amount(self, proposals: Sequence[Proposal]) -> dict[str, float]:
+        """What proposals will use: evaluations, or seconds at the pace so far."""
+        count = sum(p.fidelity for p in proposals)
+        if self.seconds is None:
+            return {"evaluations": count}
+        ends = self.ledger.of("settle")
+        seconds = sum(float(e.payload["used"]["seconds"]) for e in ends)
+        done = sum(int(e.payload["evaluations"]) for e in ends)
+        return {"seconds": max(count, 1) * (seconds / done if done else PACE)}
 
     def _recall(self) -> list[tuple[int, Proposal]]:
         """Tell the proposer what the ledger holds; returns what was proposed and never ran."""
@@ -119,21 +149,35 @@ class Campaign:
         }).number  # fmt: skip
 
     def _score(self, waiting: Sequence[tuple[int, Proposal]]) -> None:
+        """Reserve, run, settle, and only then write the ends: a kill in between charges nothing twice."""
         for fidelity in sorted({p.fidelity for _, p in waiting}):
             those = [(n, p) for n, p in waiting if p.fidelity == fidelity]
-            problems = development(self.testbed, fidelity)
-            methods = [self._committed(p) for _, p in those]
+            problems, count = development(self.testbed, fidelity), fidelity * len(those)
+            methods, hold = [self._committed(p) for _, p in those], f"e{those[0][0]}"
+            held = self.account.reserve(hold, self._amount([p for _, p in those]), "search")
+            self._once(
+                "reserve", hold, {"account": self.account.stream, "amount": dict(held.amount), "purpose": "search"}
+            )
             before = dict(self.workers.usage)
-            table = self.workers.scores(methods, problems)
-            used = {k: round(v - before.get(k, 0.0), 4) for k, v in self.workers.usage.items() if k != "peak_bytes"}
+            with Meter() as meter:
+                table = self.workers.scores(methods, problems)
+            used = {"seconds": meter.usage.wall_s} if self.seconds is not None else {"evaluations": count}
+            settled = self.account.settle(hold, used)
+            self._once("settle", hold, {"account": self.account.stream, "used": used, "evaluations": count,
+                                        "charged": dict(settled.charged), "overrun": dict(settled.overrun)})  # fmt: skip
+            run = {k: round(v - before.get(k, 0.0), 4) for k, v in self.workers.usage.items() if k != "peak_bytes"}
             for k, (number, proposal) in enumerate(those):
                 payload = self._payload(number, methods[k], table[k])
-                share = {name: value / len(those) for name, value in used.items()}
+                share = {name: value / len(those) for name, value in run.items()}
                 self.ledger.write(
                     "run_end", "worker", {**payload, "problems": [list(p) for p in problems], "usage": share}
                 )
                 self._tell(proposal, payload)
         self.progress("search", self.used(), self.evaluations or 0)
+
+    def _once(self, kind: Literal["reserve", "settle"], hold: str, payload: dict[str, Any]) -> None:
+        if not any(e.payload["hold"] == hold for e in self.ledger.of(kind)):
+            self.ledger.write(kind, "campaign", {"hold": hold, **payload})
 
     def _payload(self, number: int, method: Typed | Code, scores: Any) -> dict[str, Any]:
         denials = {"denials": self.workers.denials[digest(method)]} if digest(method) in self.workers.denials else {}
@@ -168,14 +212,6 @@ class Campaign:
     def used(self) -> int:
         """Evaluations of the search so far: a method on a problem, failures counted."""
         return care.evaluations(self._told.values())
-
-    def _spent(self) -> bool:
-        if self.evaluations is not None and self.used() >= self.evaluations:
-            return True
-        if self.seconds is None:
-            return False
-        earlier = sum(float(e.payload["usage"].get("wall_s", 0.0)) for e in self.ledger.of("run_end"))
-        return max(time.monotonic() - self._begun, earlier / self.workers.count) >= SEARCH * self.seconds
 
     def best(self) -> Typed | Code:
         """The simplest within one standard error of the best mean on all development problems that were used.

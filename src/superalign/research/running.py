@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from superalign.core.errors import Degenerate, SpecError, StoreError, SuperalignError
 from superalign.core.ports import Store
+from superalign.core.registry import build, find, options_of, parse
+from superalign.core.steps import Steps
 from superalign.research.testbed import Problem, Testbed, Tier, answers, recovered
 from superalign.research.values import Code, Typed
 
@@ -95,6 +97,15 @@ class Bench:
         usage = {"cpu_s": outcome.usage.cpu_s, "wall_s": outcome.usage.wall_s, "peak_bytes": outcome.usage.peak_memory}
         said = f"{outcome.reason}; it said: {outcome.said}" if outcome.said else outcome.reason
         return Ran(outcome.status, predictions=outcome.predictions, said=said, usage=usage, denials=outcome.denials)
+
+
+def testbed_named(reference: str, store: Store) -> Testbed:
+    """The testbed of a reference; one that encodes texts keeps them in the store. Raises PluginError for none."""
+    factory = find("testbeds", parse(reference).name)
+    taken = options_of(factory)
+    given = {"steps": Steps(store)} if taken is None or "steps" in taken else {}
+    found: Testbed = build("testbeds", reference, **given)
+    return found
 
 
 def commit(store: Store, text: str, function: str = "method") -> Code:

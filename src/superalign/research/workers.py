@@ -17,9 +17,9 @@ import numpy as np
 
 from superalign.core.digest import digest
 from superalign.core.ports import Progress, Store, silent
-from superalign.core.registry import build, sources
+from superalign.core.registry import sources
 from superalign.core.steps import Steps
-from superalign.research.running import Bench, scored
+from superalign.research.running import Bench, scored, testbed_named
 from superalign.research.testbed import Testbed
 from superalign.research.values import Code, Typed
 
@@ -120,7 +120,8 @@ def _begin(reference: str, url: str) -> None:
     from superalign.store import open_store
 
     threadpool_limits(1)
-    _OWN.append(Bench(build("testbeds", reference), open_store(url)))
+    store = open_store(url)
+    _OWN.append(Bench(testbed_named(reference, store), store))
 
 
 def _work(method: Typed | Code, problems: list[Where]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""What people wrote about features of sparse dictionaries, one JSON object a line, and how far explanations agree.
+"""What people wrote about units, one JSON object a line, and how far explanations agree.
 
 The files of Marks et al. (2024, feature circuits): `Component`, `Layer`, `Feature`, `Name`, `Annotation`, `Notes` or
 `notes`, any of them missing; headings of the spreadsheet stand among the lines, features come back with the same or
-another label, and "0" is what is left of an empty cell.
+another label, and "0" is what is left of an empty cell. A `Name` may also be that of a unit here, `mlp.0/17`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from superalign.core.errors import TaskError
+from superalign.core.errors import SpecError, TaskError
 from superalign.core.resample import mean
 from superalign.core.spec import Number
 from superalign.interp.formats.reading import Fields, lines_of
-from superalign.interp.units import Explanation, Unit
+from superalign.interp.units import Explanation, Unit, unit_named
 
 if TYPE_CHECKING:
     from superalign.core.ports import Floats
 
-_EXPECTED = "an object with Name (resid_5/3036) and Annotation"
+_EXPECTED = "an object with Name (resid_5/3036, mlp.0/17) and Annotation"
 _NAME = re.compile(r"^(?P<place>embed|attn|mlp|resid)(?:_(?P<layer>\d+))?/(?P<index>\d+)$")
 _SITES = {"embed": "embed", "attn": "attn", "mlp": "mlp_out", "resid": "resid"}
 _EMPTY = ("", "0")
@@ -77,11 +77,29 @@ def read(path: str | Path, dictionary: str = "") -> Labels:
 
 def _unit(name: str, dictionary: str, where: str) -> Unit:
     match = _NAME.match(name)
+    if match is None and "." in name:
+        try:
+            return unit_named(name, "latent")
+        except SpecError as error:
+            raise TaskError(f"{where}: {error}") from error
     if match is None:
         raise TaskError(f"{where}: {name!r} names no feature; expected one such as resid_5/3036 or embed/293")
     layer = f".{match['layer']}" if match["layer"] else ""
     site = f"{_SITES[match['place']]}{layer}" + (f"+{dictionary}" if dictionary else "")
     return Unit(site, int(match["index"]), "latent")
+
+
+def placed(labels: Mapping[Unit, Sequence[Explanation]], units: Sequence[Unit]) -> dict[Unit, tuple[Explanation, ...]]:
+    """The labels of those `units` that have some. A label that names no dictionary (`resid.5`) is of whichever the
+    unit is from (`resid.5+topk`)."""
+    known = {(u.site, u.index, u.sign): tuple(said) for u, said in labels.items()}
+    found = {}
+    for unit in units:
+        exact = known.get((unit.site, unit.index, unit.sign))
+        said = exact or known.get((unit.site.partition("+")[0], unit.index, unit.sign))
+        if said:
+            found[unit] = said
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from typing import Any
 
 from superalign.core.errors import SpecError
 from superalign.core.ports import Store
-from superalign.core.registry import build
 from superalign.research.ledger import Ledger
 from superalign.research.mcp.access import Access
 from superalign.research.mcp.approval import Approve, Gate, by_person
 from superalign.research.mcp.server import Server
 from superalign.research.mcp.tools import campaign_server
 from superalign.research.mcp.workspace import Workspace
+from superalign.research.running import testbed_named
 from superalign.research.scorer.client import Scorer
 from superalign.research.workers import Workers
 from superalign.store import beside
@@ -46,7 +46,7 @@ def session(
     with Scorer(url, campaign, beside(store, "research"), genesis) as scorer:
         ledger = Ledger(store, campaign)
         reference = str(ledger.of("genesis")[0].payload["testbed"])
-        testbed = build("testbeds", reference)
+        testbed = testbed_named(reference, store)
         team = Workers(reference, testbed, store, workers)
         gate = Gate(approve or by_person(store, campaign))
         try:

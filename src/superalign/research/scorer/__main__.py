@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from superalign.core.errors import Conflict, SuperalignError
-from superalign.core.registry import build
 from superalign.research.ledger import Ledger, commitment
-from superalign.research.running import Bench
+from superalign.research.running import Bench, testbed_named
 from superalign.research.sandbox import linux
 from superalign.research.scorer.desk import ScorerDesk
 from superalign.research.scorer.secret import key_of
@@ -34,7 +33,7 @@ def main() -> None:
         key = key_of(Path(orders["home"]), orders["campaign"])
         ledger = Ledger(store, orders["campaign"], key)
         genesis = begun(ledger, orders["genesis"], key)
-        bench = Bench(build("testbeds", genesis["testbed"]), store)
+        bench = Bench(testbed_named(genesis["testbed"], store), store)
         desk = ScorerDesk(store, orders["campaign"], key, bench, genesis["public"], int(genesis["submissions"]))
 
         def close(request: Mapping[str, Any]) -> dict[str, Any]:

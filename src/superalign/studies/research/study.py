@@ -14,6 +14,7 @@ from superalign.core.study import Plan, Study, versions
 from superalign.research.campaign import Campaign
 from superalign.research.ledger import Ledger
 from superalign.research.proposers.propose import Proposer
+from superalign.research.running import testbed_named
 from superalign.research.scorer.client import Scorer
 from superalign.research.testbed import Testbed
 from superalign.research.workers import Workers
@@ -31,7 +32,7 @@ def prepare(spec: Research, store: Store) -> Prepared:
     """The testbed and the proposer. Raises PluginError for names that are none, SpecError for a store in memory."""
     if getattr(store, "url", None) is None:
         raise SpecError("a campaign needs a store that other processes can open: the scorer is one")
-    testbed: Testbed = build("testbeds", spec.testbed)
+    testbed = testbed_named(spec.testbed, store)
     reference = parse(spec.proposer)
     offered = {
         "space": testbed.space, "seed": spec.seed, "store": store, "card": testbed.card,

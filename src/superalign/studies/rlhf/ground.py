@@ -20,6 +20,7 @@ from superalign.models.native.gpt import GPT, Shape
 from superalign.models.players.sentiment import SentimentJudge, SentimentPlayer, sources
 from superalign.models.policy import Policy
 from superalign.studies.rlhf.settings import Body
+from superalign.studies.rlhf.sycophancy import Stance, of_words
 from superalign.tasks.fetch import fetch
 from superalign.tasks.read import read
 from superalign.tasks.worlds.sentiment_markov import EOS, PAD, PROMPT, RESPONSE, sentiment_markov
@@ -38,7 +39,7 @@ class Ground:
 
     `start(body)` makes the untrained policy. `prompts(n, part)` gives n prompts; parts that something is learnt from
     share none with the others. `demonstrations(n, part)` are prompts and responses, None where there are none. `gold`
-    scores responses, None where the truth is not known. Responses have at most `tokens` tokens and no end before
+    scores responses, None where the truth is not known; `stance` tells which side a text takes, if that is known. Responses have at most `tokens` tokens and no end before
     `least`. `sources(item)` is what debaters may quote about a pair, and `cast` who debates and judges unless the spec
     says otherwise.
     """
@@ -53,6 +54,7 @@ class Ground:
     least: int
     sources: Callable[[Item], str] | None = None
     cast: Cast = field(default_factory=dict)
+    stance: Stance | None = None
 
     @property
     def ends(self) -> bool:
@@ -78,8 +80,9 @@ def world(name: str, seed: int) -> Ground:
     gold = program(lambda prompts, completions: list(map(float, language.gold(completions))), "gold")
     cast: dict[str, Model] = {"judge": SentimentJudge(6), "agent": SentimentPlayer(3)}
     identity = {"world": name, "version": 1, "seed": seed}
+    stance = of_words(dict(zip(language.words, map(float, language.signs), strict=True)))
     return Ground(
-        name, identity, start, language.prompts, demonstrations, gold, RESPONSE, RESPONSE, sources, cast,
+        name, identity, start, language.prompts, demonstrations, gold, RESPONSE, RESPONSE, sources, cast, stance,
     )  # fmt: skip
 
 

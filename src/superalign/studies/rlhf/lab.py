@@ -130,6 +130,7 @@ class Lab:
         """Samples of the start model: two to each of many prompts, which set the unit, and one to each final prompt."""
         looked = self.settings.evaluation
         recipe = {"sft": self.sft().key(self.steps), "evaluation": [looked.reference, looked.final], **self._sampling()}
+        recipe["stance"] = self.ground.stance is not None
 
         def compute() -> dict[str, Any]:
             prompts = [p for p in self.ground.prompts((looked.reference + 1) // 2, "reference") for _ in range(2)]
@@ -139,6 +140,11 @@ class Lab:
             value: dict[str, Any] = {"prompts": prompts, "completions": list(first.completions)}
             value |= {"final/length": found.length, "final/repetition": found.repetition, "entropy": found.entropy}
             value |= {"shown": [[p, c] for p, c in zip(final, found.completions, strict=True)][:SHOWN]}
+            if self.ground.stance is not None:
+                value |= {
+                    "final/stance": self.ground.stance(found.completions),
+                    "final/side": self.ground.stance(final),
+                }
             if self.ground.gold is not None:
                 value["gold"] = overseers.score(self.ground.gold, prompts, first.completions)
                 value["final/gold"] = overseers.score(self.ground.gold, final, found.completions)

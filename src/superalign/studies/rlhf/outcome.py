@@ -12,6 +12,7 @@ import numpy as np
 from superalign.core import measure
 from superalign.core.spec import Number
 from superalign.studies.rlhf.arms import Arm
+from superalign.studies.rlhf.sycophancy import taken
 
 if TYPE_CHECKING:
     from superalign.core.resample import Floats
@@ -90,6 +91,7 @@ class Outcome:
             "win_rate": over(self.each("final/won")), "gold_at_peak_fresh": over(self.each("fresh/gold")),
             "proxy_at_peak": scalar(self.at_peak("proxy")), "kl_at_peak": scalar(self.at_peak("kl")),
             "length": over(self.each("final/length")), "repetition": over(self.each("final/repetition")),
+            "drift_sycophancy": sided(list(self.values.values()), "final/leant"),
             "entropy": scalar([c[-1] for c in self.course("entropy")]),
             "lm_loss": scalar([c[-1] for c in self.course("lm_loss")]),
             "rm_accuracy": over(self._shared("rm")), "label_accuracy": over(self._shared("labels")),
@@ -116,6 +118,18 @@ def over(rows: Sequence[Floats]) -> Number | None:
         return None
     shortest = min(map(len, known))
     return measure.mean(np.stack([row[:shortest] for row in known]))
+
+
+def sided(values: Sequence[Mapping[str, Any]], name: str) -> Number | None:
+    """Side-taking of what is under `name`, over seeds and prompts; None where no stance is known."""
+    known = [v for v in values if name in v]
+    if not known:
+        return None
+    rows = [taken(np.asarray(v[name], np.float64), np.asarray(v["final/side"], np.float64)) for v in known]
+    told = [row for row in rows if row is not None]
+    if len(told) < len(rows):
+        return Number(value=None, reason="undefined: fewer than two prompts take one of the sides; add prompts")
+    return over(told)
 
 
 def scalar(values: Sequence[float]) -> Number | None:

@@ -11,7 +11,7 @@ from superalign.core.spec import Audit, Condition, Number, Record, Table
 from superalign.core.study import circumstances
 from superalign.report.numbers import format_number
 from superalign.studies.rlhf import figures, gates
-from superalign.studies.rlhf.outcome import Outcome, over, scalar
+from superalign.studies.rlhf.outcome import Outcome, over, scalar, sided
 
 if TYPE_CHECKING:
     from superalign.studies.rlhf.sweep import Sweep
@@ -58,6 +58,7 @@ def _start(sweep: Sweep, outcomes: Sequence[Outcome]) -> Iterator[Condition]:
         numbers["gold_raw"] = scalar([m for m, _ in units])
         numbers["gold_sd"] = scalar([sd for _, sd in units])
     numbers |= {name: over([v[f"final/{name}"] for v in values]) for name in ("length", "repetition")}
+    numbers["sycophancy"] = sided(values, "final/stance")
     numbers |= {name: scalar([v[name] for v in values if name in v]) for name in ("entropy", "lm_loss")}
     yield Condition(name="sft", numbers={k: n for k, n in numbers.items() if n is not None}, labels={"kind": "start"})
 
@@ -118,8 +119,8 @@ def notes(sweep: Sweep, outcomes: Sequence[Outcome]) -> Iterator[str]:
         yield f"{len(sweep.spec.seeds)} seeds: the intervals are descriptive, because so few seeds understate the spread."
     if sweep.spec.model is None:
         yield (
-            "Every seed is another language, so intervals over seeds hold the world's luck too. Sycophancy has no meaning in"
-            " this world; drift of length and repetition is reported."
+            "Every seed is another language, so intervals over seeds hold the world's luck too. drift_sycophancy is sentiment"
+            " that follows the prompt's more than the start model's did; nobody is there to be flattered."
         )
 
 
@@ -208,8 +209,18 @@ def _drift(sweep: Sweep, graded: Sequence[Outcome]) -> str:
         return ""
     return (
         f"Drift: words said before in the same response are {start.value:.0%} of the start model's and up to"
-        f" {_value(most, 'repetition'):.0%} ({most.arm.name})."
+        f" {_value(most, 'repetition'):.0%} ({most.arm.name})." + _sides(graded)
     )
+
+
+def _sides(graded: Sequence[Outcome]) -> str:
+    """The arm that drifted most towards or away from its prompts' side."""
+    known = [o for o in graded if "drift_sycophancy" in o.numbers and o.numbers["drift_sycophancy"].value is not None]
+    if not known:
+        return ""
+    most = max(known, key=lambda o: abs(_value(o, "drift_sycophancy")))
+    said = format_number(most.numbers["drift_sycophancy"])
+    return f" Responses take the side of their prompt by {said} more than the start model's ({most.arm.name}, the largest drift)."
 
 
 def _value(outcome: Outcome, name: str) -> float:

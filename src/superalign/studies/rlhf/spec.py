@@ -17,7 +17,8 @@ class RLHF(Spec):
 
     The policy is that of a `world` whose truth is known (the default, `sentiment-markov`), or a `model` (`hf:FOLDER`)
     with a file of `prompts`; `demonstrations` (prompt, completion) are then what it is first fine-tuned on. `gold` is
-    what its responses are graded by: an overseer that scores, the first of `overseers` unless given.
+    what its responses are graded by: an overseer that scores, the first of `overseers` unless given. `stance`
+    (`./mine.py:stance`, texts to numbers) tells which side a text takes, for the drift of sycophancy.
 
     An arm is an algorithm with one value of every setting that it has. `overseers` label pairs of samples of the start
     model; `reward` says what is optimised: a reward model trained on these labels (`rm`), or the overseer itself
@@ -32,6 +33,7 @@ class RLHF(Spec):
     prompts: str | None = None
     demonstrations: str | None = None
     gold: str | None = None
+    stance: str | None = None
     algorithms: tuple[Algorithm, ...] = ("ppo",)
     overseers: tuple[str, ...] = ("gold",)
     reward: tuple[Literal["rm", "overseer"], ...] = ("rm",)
@@ -71,7 +73,7 @@ class RLHF(Spec):
         if not isinstance(values, dict):
             return values
         if values.get("model") is None:
-            for name in ("prompts", "demonstrations", "gold"):
+            for name in ("prompts", "demonstrations", "gold", "stance"):
                 if values.get(name) is not None:
                     raise ValueError(f"{name} is for a model of your own; name it with --model hf:FOLDER")
             return {**values, "world": values.get("world") or "sentiment-markov"}

@@ -22,6 +22,7 @@ from superalign.studies.rlhf.outcome import Outcome
 from superalign.studies.rlhf.record import record_of
 from superalign.studies.rlhf.settings import Settings
 from superalign.studies.rlhf.spec import RLHF
+from superalign.studies.rlhf.sycophancy import of_program
 from superalign.studies.rlhf.trials import Trial
 
 
@@ -87,14 +88,14 @@ class Sweep:
         assert spec.prompts is not None
         ground = given(spec.model, spec.prompts, spec.demonstrations, self.settings.tokens)
         truth = spec.gold or next((text for text in spec.overseers if ".py:" in text), None)
-        if truth is None:
-            return ground
-        gold = labellers.own(labellers.checked(truth, True))
-        extra: dict[str, Any] = {"gold": truth, "files": sources(truth)}
+        gold = None if truth is None else labellers.own(labellers.checked(truth, True))
+        stance = None if spec.stance is None else of_program(spec.stance)
+        named = {k: v for k, v in {"gold": truth, "stance": spec.stance}.items() if v is not None}
+        extra: dict[str, Any] = {**named, "files": sources(*named.values())} if named else {}
 
         def graded(seed: int) -> Ground:
             made = ground(seed)
-            return replace(made, gold=gold, identity={**made.identity, **extra})
+            return replace(made, gold=gold, stance=stance, identity={**made.identity, **extra})
 
         return graded
 

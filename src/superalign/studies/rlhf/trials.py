@@ -132,6 +132,9 @@ class Trial:
         value: dict[str, Any] = {f"final/{k}": v for k, v in scores.items()}
         value |= {"final/kl": found.kl, "final/length": found.length, "final/repetition": found.repetition}
         value |= {"shown": list(found.completions[:SHOWN])}
+        if self.lab.ground.stance is not None:
+            leant = self.lab.ground.stance(found.completions) - start["final/stance"]
+            value |= {"final/leant": leant, "final/side": start["final/side"]}
         if "gold" in scores:
             mean, sd = self.lab.unit()
             apart = scores["gold"] - (start["final/gold"] - mean) / sd
@@ -156,6 +159,12 @@ class Trial:
             "final/repetition": np.array([1 - len(set(w)) / max(1, len(w)) for w in words]), "peak": peak,
             "shown": chosen[:SHOWN], "dropped": found.dropped,
         }  # fmt: skip
+        if lab.ground.stance is not None:  # beside the start model: all of its candidates
+            stances = lab.ground.stance([text for group in drawn.groups for text in group]).reshape(gold.shape)
+            value |= {
+                "final/leant": lab.ground.stance(chosen) - stances.mean(1),
+                "final/side": lab.ground.stance(prompts),
+            }
         if truth is not None:
             value |= {"curve/gold": found.gold, "final/gold": found.gold[:, -1], "fresh/gold": found.gold[1::2, peak]}
             value["final/won"] = ((gold < best).sum(1) + (np.isclose(gold, best).sum(1) - 1) / 2) / (gold.shape[1] - 1)

@@ -8,7 +8,7 @@ After the hidden passages of Khan et al. (2024, arXiv 2402.06782), with an answe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 
 from superalign.core.errors import TaskError
 from superalign.core.random import stream
@@ -52,7 +52,7 @@ def evidence(*, facts: int = 10, quotes: int = 3, n: int = 500, seed: int = 0) -
     )
 
 
-@cache
+@lru_cache(maxsize=20_000)  # about 0.8 MB a problem of a campaign: without a bound 0.6 GB
 def facts_of(item_id: str) -> Facts:
     """The facts of an item, a function of its id; drawn again where the totals tie. Raises TaskError for the
     items of other games."""
