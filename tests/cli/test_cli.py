@@ -84,10 +84,11 @@ def test_the_default_store_is_the_projects_folder(superalign: Any, tmp_path: Pat
     assert len(json.loads(superalign("runs", "--json")[1])) == 1
 
 
-def test_the_demo_plans_three_studies(superalign: Any) -> None:
+def test_the_demo_plans_its_studies(superalign: Any) -> None:
     code, out, _ = superalign("demo", "--dry-run", "--json", "--seeds", "2", "--store", "s.sqlite")
     assert code == 0
-    digits, reviews, debate = json.loads(out)
+    digits, reviews, debate, units = json.loads(out)
+    assert "planted" in units["remarks"][0]
     assert len(debate["steps"]) == 10
     for plan in (digits, reviews):
         assert len(plan["steps"]) == 2 * 9

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,8 @@ def test_a_real_client_over_stdio(tmp_path: Path) -> None:
             refused = await client.call_tool("share_finding", {"type": "result", **finding})
             return {"tools": tools, "board": board, "shared": shared, "refused": refused}
 
-    told = asyncio.run(talk())
+    with ThreadPoolExecutor(1) as pool:  # a browser of other tests may have left an event loop running in this thread
+        told = pool.submit(asyncio.run, talk()).result()
     assert {"evaluate_predictions", "share_finding", "get_leaderboard", "download_snapshot"} <= told["tools"]
     assert not told["board"].is_error
     assert not told["shared"].is_error

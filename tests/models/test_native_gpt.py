@@ -126,6 +126,21 @@ def test_some_rows_alone_are_sampled_as_among_all(temperature: float) -> None:
     assert torch.equal(some.mask, made.mask[share])
 
 
+def test_equal_prompts_are_read_once() -> None:
+    """And the responses are those of each row alone."""
+    policy, seen = gpt(spread=1.0), []
+    policy.network.wte.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    asked = rows([PROMPTS[k % 2] for k in range(6)], [[]] * 6)
+    made = policy.generate(asked, Sampling(9, 1.0, 9), generator())
+    assert seen[0] == 2
+    assert set(seen[1:]) == {6}
+    logits = policy.logits(made)
+    assert len({tuple(row) for row in made.response.tolist()}) > 2
+    levels = torch.stack([torch.rand(6, 1, generator=g, dtype=torch.float64) for g in [generator()] for _ in range(9)])
+    for step in range(9):
+        assert torch.equal(draw(logits[:, step], Sampling(9, 1.0, 9), step, EOS, levels[step]), made.response[:, step])
+
+
 def test_texts_and_tokens() -> None:
     policy = gpt()
     assert policy.encode(["w0 w3", ""]) == [[2, 5], []]

@@ -1,4 +1,4 @@
-"""`superalign demo`: two weak-to-strong studies that need no network, no key and no GPU."""
+"""`superalign demo`: studies of four programmes that need no network, no key and no GPU."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ def demo(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Weak-to-strong on real digits and on review sentences with MiniLM; debate and consultancy as players get stronger."""
+    """Weak-to-strong on real digits and on review sentences with MiniLM; debate as players get stronger; explained units."""
     from superalign.compute.threads import limit
 
     limit(threads)
     from superalign.core.spec import Spec
+    from superalign.studies.interp import Interp
     from superalign.studies.oversee import Oversee
     from superalign.studies.w2s import W2S
 
@@ -57,6 +58,8 @@ def demo(
             {"source": {"task": "digits"}, "protocols": ["direct", "consultancy", "debate"], "strength": [1, 4, 16, 58]}
         ),
     }  # fmt: skip
+    if importlib.util.find_spec("torch") is not None:
+        studies["units"] = Interp(world="planted")
     done = []
     for name, spec in studies.items():
         report = None if dry_run else out / f"superalign-report-{name}.html"

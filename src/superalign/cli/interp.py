@@ -82,4 +82,6 @@ def interp(
     spec = validate(Interp, {k: v for k, v in values.items() if v is not None})
     execute(spec, store=store, as_json=as_json, dry_run=dry_run, report=report)
     if pages is not None and not dry_run:
-        write_pages(store, "last", pages)
+        index = write_pages(store, "last", pages)
+        if not as_json:
+            print(f"pages: {index}")

@@ -245,19 +245,15 @@ def sign(
 @contextmanager
 def opened(store: str | None, campaign: str) -> Iterator[tuple[Store, str]]:
     """The store and a campaign in it. Raises SpecError with near names where there is none."""
-    from superalign.core import records
-    from superalign.research.ledger import Ledger
+    from superalign.research.ledger import campaigns
     from superalign.store import open_store
 
     with open_store(store) as found:
-        known = [e.id for e in records.entries(found) if e.study == "research"]
+        known = campaigns(found)
         if campaign == "last" and known:
             yield found, known[-1]
             return
-        if Ledger(found, campaign).entries():
-            yield found, campaign
-            return
-        begun = [k for k in known if k.startswith(campaign)]
+        begun = [campaign] if campaign in known else [k for k in known if k.startswith(campaign)]
         if len(begun) != 1:
             raise SpecError(f"no campaign is called {campaign!r}; {nearest(campaign, known)}")
         yield found, begun[0]

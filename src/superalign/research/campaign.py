@@ -104,6 +104,8 @@ class Campaign:
         while True:
             if waiting:
                 self._score(waiting)
+            if not all(amount > 0 for amount in self.account.left().values()):
+                return  # before a proposer is asked: its calls may cost money
             waiting = [(self._write(p), p) for p in self._affordable(self.proposer.propose(BATCH))]
             if not waiting:
                 return

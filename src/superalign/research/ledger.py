@@ -26,6 +26,9 @@ Type = Literal[
 SIGNED = ("score", "confirm", "verdict", "audit", "alarm")
 """Only the scorer writes these."""
 
+INDEX = "research"
+"""The stream that names every campaign that was begun in a store."""
+
 _TRIES = 200
 
 
@@ -62,9 +65,20 @@ class Ledger:
         return f"research/{self.campaign}"
 
     def entries(self) -> list[Entry]:
-        """Every entry, oldest first. Raises StoreError where the chain is broken."""
+        """Every entry, oldest first. Raises StoreError where the chain is broken, and with the key also for what only
+        the scorer writes and did not sign: nothing is decided on results of somebody else's."""
         for event in self.store.read(self.stream, len(self._entries)):
-            self._entries.append(_entry(event.position, event.body, event.hash))
+            found = _entry(event.position, event.body, event.hash)
+            if self._key is not None and found.type in SIGNED:
+                head = self._entries[-1].hash if self._entries else ""
+                if not hmac.compare_digest(
+                    sign(self._key, self.campaign, head, found.type, found.payload), found.signature
+                ):
+                    raise StoreError(
+                        f"entry {found.number} ({found.type}) is not signed by this campaign's scorer: somebody else wrote "
+                        f"it, so nothing more is decided; type: superalign research verify {self.campaign}"
+                    )
+            self._entries.append(found)
         return list(self._entries)
 
     @property
@@ -97,6 +111,11 @@ class Ledger:
                 continue
             return next(e for e in self.entries() if e.hash == written)
         raise AssertionError("unreachable")
+
+
+def campaigns(store: Store) -> list[str]:
+    """The campaigns of a store, in the order in which they were begun; those that run are among them."""
+    return list(dict.fromkeys(str(event.body["campaign"]) for event in store.read(INDEX)))
 
 
 def _entry(position: int, body: Mapping[str, Any], head: str) -> Entry:

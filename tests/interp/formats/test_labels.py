@@ -55,12 +55,12 @@ def test_what_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", r"labels\.jsonl, line 2: not JSON \(.*\); expected an object with Name \(resid_5/3036\) and Annotation"),
+        ("{", r"labels\.jsonl, line 2: not JSON \(.*\); expected an object with Name \(resid_5/3036, mlp\.0/17\) and Annotation"),
         ("3", r"labels\.jsonl, line 2: 3 in place of an object with Name"),
         ({"Annotation": "x"}, r"labels\.jsonl, line 2: 'Name' is nothing in place of a text"),
         (
-            {"Name": "resid.5/3"},
-            r"line 2: 'resid\.5/3' names no feature; expected one such as resid_5/3036 or embed/293",
+            {"Name": "resid-5/3"},
+            r"line 2: 'resid-5/3' names no feature; expected one such as resid_5/3036 or embed/293",
         ),
         ({"Name": "embed/3", "Annotation": ["x"]}, r"line 2: 'Annotation' is a list in place of a text"),
     ],

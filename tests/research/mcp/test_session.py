@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,8 @@ def test_the_protocols_own_client(command: list[str]) -> None:
             with pytest.raises(mcp.MCPError, match="no tool 'nothing'"):
                 await client.call_tool("nothing", {})
 
-    anyio.run(talk)
+    with ThreadPoolExecutor(1) as pool:  # a browser of other tests may have left an event loop running in this thread
+        pool.submit(anyio.run, talk).result()
 
 
 def test_a_session_needs_a_store_that_others_can_open() -> None:

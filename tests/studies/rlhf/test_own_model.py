@@ -23,6 +23,12 @@ SETTINGS: dict[str, Any] = {
 MINE = f"""
 def kind(prompts, completions):
     return [sum(word in {KIND!r} for word in c.split()) for c in completions]
+
+def echo(prompts, completions):
+    return [sum(w == p.split()[-1] for w in c.split()) for p, c in zip(prompts, completions)]
+
+def stance(texts):
+    return [("yes" in text.split()) - ("no" in text.split()) for text in texts]
 """
 
 
@@ -70,6 +76,26 @@ def test_a_reward_model_of_its_labels_after_demonstrations(folder: Path, monkeyp
     found = rlhf(spec(algorithms=["ppo"], demonstrations="demos.jsonl", rm_prompts=6, ptx=1.0))
     arm = found.condition("ppo").numbers
     assert {"gold", "proxy", "rm_accuracy", "label_accuracy", "lm_loss"} <= set(arm)
+
+
+def test_sides_are_told_by_a_function(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best of four for a reward that likes the prompt's last word takes the prompt's side."""
+    monkeypatch.chdir(folder)
+    rows = [f"the {a} was the {b} was {side}" for a in ("meal", "room", "walk", "film")
+            for b in ("good", "bad", "fine", "poor") for side in ("yes", "no")]  # fmt: skip
+    (folder / "sides.txt").write_text("\n".join(rows), encoding="utf-8")
+    small = {**SETTINGS, "best-of-n.n": 4, "best-of-n.prompts": 64}
+    values = {"algorithms": ["best-of-n"], "overseers": "./mine.py:echo", "reward": "overseer", "settings": small}
+    found = rlhf(spec(prompts="sides.txt", stance="./mine.py:stance", **values))
+    assert (found.condition("best-of-n").numbers["drift_sycophancy"].low or 0) > 0.1
+    plain = prepare(spec(prompts="sides.txt", **values)).labs[0].ground
+    assert plain.stance is None
+    assert (
+        plain.identity
+        != prepare(spec(prompts="sides.txt", stance="./mine.py:stance", **values)).labs[0].ground.identity
+    )
+    with pytest.raises(SpecError, match=r"a stance is a function in a file"):
+        prepare(spec(stance="yes"))
 
 
 def test_what_a_model_of_ones_own_lacks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

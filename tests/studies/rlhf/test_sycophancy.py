@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from superalign.core import measure
 from superalign.core.errors import ModelError, SpecError
+from superalign.core.spec import Number
 from superalign.studies.rlhf import rlhf
 from superalign.studies.rlhf.outcome import sided
 from superalign.studies.rlhf.sycophancy import of_program, of_words, taken
@@ -39,8 +39,9 @@ def broken(texts):
 def short(texts):
     return [0.0]
 """
-LONGER = {**SETTINGS, "sft.steps": 60, "sft.batch": 64, "corpus": 2048, "policy.width": 32, "grpo.iterations": 30,
-          "grpo.batch": 64, "grpo.lr": 5e-3, "evaluation.final": 256, "evaluation.each": 30, "train_prompts": 256}  # fmt: skip
+LONGER = {**SETTINGS, "sft.steps": 100, "sft.batch": 64, "corpus": 2048, "policy.width": 32, "policy.layers": 2,
+          "grpo.iterations": 40, "grpo.batch": 64, "grpo.lr": 5e-3, "evaluation.final": 256, "evaluation.each": 40,
+          "train_prompts": 256, "best-of-n.n": 16, "best-of-n.prompts": 64}  # fmt: skip
 
 
 @pytest.fixture
@@ -91,28 +92,29 @@ def test_too_few_prompts_of_a_side() -> None:
     assert sided([{}], "final/leant") is None
 
 
-def test_flattery_that_is_rewarded_is_seen(mine: str) -> None:
-    """Rewarded for the prompt's sentiment, responses take its side; rewarded for praise alone, they do so less."""
-    texts = [f"{mine}:flattered", f"{mine}:pleased"]
-    record = rlhf(spec(algorithms=["grpo"], overseers=texts, reward="overseer", beta=0.0, settings=LONGER))
-    start = record.condition("sft").numbers["sycophancy"]
-    flattered, pleased = (
-        next(c for c in record.conditions if c.labels.get("overseer") == text).numbers["drift_sycophancy"]
-        for text in texts
-    )
-    print(start, flattered, pleased)
-    assert (flattered.low or 0) > 0.1
-    assert (pleased.high or 0) < (flattered.low or 0)
-    assert "take the side of their prompt by" in " ".join(record.notes)
-
-
-def test_best_of_n_is_beside_its_own_candidates(mine: str) -> None:
-    changes: dict[str, Any] = {"best-of-n.n": 16, "best-of-n.prompts": 64}
+def drift(mine: str, algorithm: str, *overseers: str) -> list[Number]:
+    texts = [f"{mine}:{name}" for name in overseers]
     record = rlhf(
-        spec(algorithms=["best-of-n"], overseers=f"{mine}:flattered", reward="overseer", settings=LONGER | changes)
+        spec(algorithms=[algorithm], overseers=texts, reward="overseer", beta=0.0, settings=LONGER, seeds=[1])
     )
-    found = record.condition("best-of-n").numbers["drift_sycophancy"]
-    assert (found.low or 0) > 0.1
+    level = record.condition("sft").numbers["sycophancy"].value
+    assert level is not None
+    assert abs(level) < 0.15  # the language goes on as it began, a little
+    assert "take the side of their prompt by" in " ".join(record.notes)
+    return [c.numbers["drift_sycophancy"] for c in record.conditions[1:]]
+
+
+def test_a_policy_that_is_rewarded_for_flattery_drifts(mine: str) -> None:
+    (found,) = drift(mine, "grpo", "flattered")
+    assert (found.low or 0) > 0.3
+
+
+def test_choosing_flattery_is_seen_and_choosing_praise_is_none(mine: str) -> None:
+    """Best-of-n, beside its own candidates."""
+    flattered, pleased = drift(mine, "best-of-n", "flattered", "pleased")
+    assert (flattered.low or 0) > 0.1
+    assert (pleased.low or 1) < 0.1
+    assert (pleased.high or 1) < (flattered.low or 0)
 
 
 def test_stances_of_texts(mine: str) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from superalign.core.errors import Conflict, SuperalignError
-from superalign.research.ledger import Ledger, commitment
+from superalign.core.errors import Conflict, StoreError, SuperalignError
+from superalign.research.ledger import INDEX, Ledger, commitment
 from superalign.research.running import Bench, testbed_named
 from superalign.research.sandbox import linux
 from superalign.research.scorer.desk import ScorerDesk
@@ -26,7 +26,8 @@ from superalign.store import open_store
 
 def main() -> None:
     """Serve until the socket's owner asks for `stop`, or ends."""
-    orders = json.loads(sys.stdin.readline())
+    orders, answer = json.loads(sys.stdin.readline()), sys.stdout
+    sys.stdout = sys.stderr  # a testbed may print as it is read
     linux.hide_memory()
     linux.die_with(orders["parent"])
     with open_store(orders["store"]) as store:
@@ -42,18 +43,27 @@ def main() -> None:
             return {"entry": entry.number}
 
         with Desk(Path(orders["socket"]), {**desk.answers(), "close": close}) as server:
-            print("ready", flush=True)
+            print("ready", file=answer, flush=True)
             server.serve_forever(poll_interval=0.2)
 
 
 def begun(ledger: Ledger, genesis: Mapping[str, Any], key: bytes) -> Mapping[str, Any]:
-    """The first entry, written if there is none. It stays what it was: a campaign's question is frozen."""
+    """The first entry, written if there is none. It stays what it was: a campaign's question is frozen.
+
+    Raises StoreError where it commits to another key.
+    """
     entries = ledger.entries()
     if not entries:
+        ledger.store.append(INDEX, [{"campaign": ledger.campaign}])
         try:
             return ledger.write("genesis", "scorer", {**genesis, "commitment": commitment(key)}, expect="").payload
         except Conflict:
             entries = ledger.entries()
+    if entries[0].payload.get("commitment") != commitment(key):
+        raise StoreError(
+            f"the key here is not the one that {ledger.campaign} commits to in its first entry; it was begun elsewhere, so "
+            "bring its key along: the folder `research` beside the store"
+        )
     return entries[0].payload
 
 

@@ -15,6 +15,9 @@ from typing import Any
 from superalign.core.errors import ModelError
 from superalign.research.scorer.wire import Line
 
+SAID = 1000
+"""Characters that are told of what a scorer said which did not start."""
+
 
 class Scorer:
     """A scorer that lives as long as the `with` block. `genesis` is the first entry of a campaign that has none.
@@ -30,10 +33,12 @@ class Scorer:
             "parent": os.getpid(),
         }  # fmt: skip
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "superalign.research.scorer"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-        )  # fmt: skip
+        self._said = Path(self._folder.name) / "said"  # a pipe that nobody reads would stop a testbed that warns a lot
+        with self._said.open("wb") as said_here:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "superalign.research.scorer"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said_here, text=True, env=environment,
+            )  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -44,7 +49,7 @@ class Scorer:
             ready = False
         if not ready:
             said = self._end()
-            raise ModelError(f"the scorer did not start: {said.strip()[-1000:] or 'it said nothing'}")
+            raise ModelError(f"the scorer did not start: {said.strip() or 'it said nothing'}")
         self.pid = self._process.pid
         self._line = Line(socket)
 
@@ -54,7 +59,8 @@ class Scorer:
 
     def _end(self) -> str:
         self._process.kill()
-        _, said = self._process.communicate()
+        self._process.communicate()
+        said = self._said.read_text(encoding="utf-8", errors="replace")[-SAID:]
         self._folder.cleanup()
         return said
 

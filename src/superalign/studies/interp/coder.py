@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import numpy as np
 
@@ -31,14 +31,23 @@ def options(reference: str) -> Training:
     """`train:topk:latents=512:k=16` as options. Raises SpecError with near names for an option that is none."""
     found = parse(reference)
     given: dict[str, Any] = dict(found.options)
-    known = [name for name in get_type_hints(Training) if name != "kind"]
-    for name in given:
-        if name not in known:
-            raise SpecError(f"a dictionary has no option {name!r}; {nearest(name, known)}")
+    hints = {name: hint for name, hint in get_type_hints(Training).items() if name != "kind"}
+    for name, value in given.items():
+        if name not in hints:
+            raise SpecError(f"a dictionary has no option {name!r}; {nearest(name, hints)}")
+        _check(name, value, hints[name])
     for name in ("latents", "k"):
         if name not in given:
             raise SpecError(f"{reference!r} lacks {name}=; write train:topk:latents=512:k=16")
     return Training(**{"kind": found.argument or "topk", **given})
+
+
+def _check(name: str, value: Any, hint: Any) -> None:
+    kinds = [kind for kind in (bool, float, int) if kind in (hint, *get_args(hint))]
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not (isinstance(value, bool) if bool in kinds else whole or (float in kinds and isinstance(value, float))):
+        what = {bool: "true or false", float: "a number", int: "a whole number"}[kinds[0]]
+        raise SpecError(f"{name} is {value!r} in place of {what}")
 
 
 def trained(
@@ -91,7 +100,7 @@ def loaded(reference: str, site: str, sites: int) -> Dictionary:
 
 
 def table(
-    subject: Subject, corpus: Corpus, encoders: Mapping[str, Dictionary | None], progress: Progress
+    subject: Subject, corpus: Corpus, encoders: Mapping[str, Dictionary | None], steps: Steps, progress: Progress
 ) -> Table | None:
     """What each dictionary keeps of its site, on the test split; None where there is no dictionary."""
     from superalign.interp.dictionaries.quality import quality
@@ -101,11 +110,16 @@ def table(
     for site, dictionary in encoders.items():
         if dictionary is None:
             continue
-        into = site.replace("mlp_in", "mlp_out") if dictionary.transcode else None
-        kept = quality(dictionary, rows(subject, corpus, site, into, "test"))
-        loss = loss_recovered(subject, corpus, site, dictionary, progress=progress)
-        found.append((site, dictionary.kind, dictionary.width, kept.fvu, kept.explained, kept.l0, kept.dead,
-                      loss.value, loss.low, loss.high))  # fmt: skip
+
+        def measured(site: str = site, dictionary: Dictionary = dictionary) -> Mapping[str, Any]:
+            into = site.replace("mlp_in", "mlp_out") if dictionary.transcode else None
+            kept = quality(dictionary, rows(subject, corpus, site, into, "test"))
+            loss = loss_recovered(subject, corpus, site, dictionary, progress=progress)
+            return {"row": [kept.fvu, kept.explained, kept.l0, kept.dead, loss.value, loss.low, loss.high]}
+
+        key = [dict(subject.identity), subject.start, corpus.identity, site, dict(dictionary.identity)]
+        held = steps.run("interp/dictionary-quality", 1, key, measured)
+        found.append((site, dictionary.kind, dictionary.width, *held["row"]))
     columns = ("site", "kind", "latents", "fvu", "explained variance", "l0", "dead", "loss recovered", "low", "high")
     note = "On the test split. Loss recovered: 1 keeps the model's loss, 0 is as bad as the site set to zero."
     return Table(title="Dictionaries", columns=columns, rows=tuple(found), note=note) if found else None

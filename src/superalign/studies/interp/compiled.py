@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from superalign.core.ports import Progress, silent
+from superalign.core.steps import Steps
 from superalign.interp.controls import along, controlled, mean, random_directions
 from superalign.interp.dossier import Dossier
 from superalign.interp.evidence import Evidence
@@ -17,26 +18,32 @@ from superalign.interp.predicates.search import Predicates
 from superalign.interp.scorers.ablation import Ablation
 from superalign.interp.scorers.correlation import SimulationScores
 from superalign.interp.units import Explanation
-from superalign.interp.worlds.compiled import BASES, FEATURES, TEXTS, Compiled, Oracle, compiled
+from superalign.interp.worlds.compiled import BASES, FEATURES, LENGTH, TEXTS, Compiled, Oracle, compiled
 from superalign.interp.worlds.recovery import evidence_of, recover
 from superalign.studies.interp.dossiers import dossiers
-from superalign.studies.interp.group import examine
+from superalign.studies.interp.group import BOOTSTRAP, examine
+from superalign.studies.interp.kept import Kept
 from superalign.studies.interp.planted import Seen, masks
 
 RANDOM = 42
+"""Random directions in each basis."""
+DOCUMENTS = 1500
 
 
-def studied(seed: int, progress: Progress = silent) -> tuple[dict[str, Seen], list[Dossier]]:
-    """One seed's network in every basis: what is recovered, and the dossiers of all units."""
+def studied(
+    seed: int, steps: Steps, *, tokens: int | None = None, progress: Progress = silent
+) -> tuple[dict[str, Seen], list[Dossier]]:
+    """One seed's network in every basis, on at most so many tokens: what is recovered, and the dossiers of all units."""
     found: dict[str, Seen] = {}
     shown: list[Dossier] = []
     for basis in BASES:
-        world = compiled(seed, basis=basis)
+        world = compiled(seed, basis=basis, documents=DOCUMENTS if tokens is None else tokens // LENGTH)
         truth = world.labels[world.corpus.pick("test").rows]
         for kind, evidence in _units(world, seed).items():
             name = f"{kind}/{basis}"
-            scorers = [SimulationScores(Programs(), seed=seed)]
-            group = examine(name, evidence, Predicates(), scorers, seed=seed, progress=progress)
+            scorers = [SimulationScores(Programs(), bootstrap=BOOTSTRAP, seed=seed)]
+            kept = Kept(steps, ["compiled", seed, world.corpus.identity])
+            group = examine(name, evidence, Predicates(), scorers, seed=seed, progress=progress, kept=kept)
             recovery = recover(masks(group), truth)
             found[name] = Seen(group, recovery, _ablation(world, evidence, seed) if kind == "true-directions" else {})
             planted = [f"{FEATURES[k]} (overlap {o:.2f})" for k, o in zip(recovery.best, recovery.overlap, strict=True)]

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from superalign.core.spec import Number, Record
 from superalign.core.steps import Steps
 from superalign.core.study import Plan, Planned
 from superalign.interp import metrics
-from superalign.interp.controls import random_directions
 from superalign.interp.corpus import Corpus, build
 from superalign.interp.dossier import Dossier, to_json
 from superalign.interp.evidence import Evidence
@@ -29,6 +28,7 @@ from superalign.interp.units import Kind, Unit
 from superalign.store import beside
 from superalign.studies.interp.dossiers import dossiers
 from superalign.studies.interp.group import Group, examine
+from superalign.studies.interp.kept import Kept
 from superalign.studies.interp.record import model_record
 from superalign.studies.interp.spec import Interp
 
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 DIRECTIONS = 24
 """Random directions at each site."""
-TRAINING = 200_000
-"""Rows of the explain split that a dictionary is trained on, at most."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +88,15 @@ class Prepared:
         return Path(self.spec.folder) if self.spec.folder else beside(self.store, "activations")
 
     def run(self, progress: Progress = silent) -> Record:
+        from superalign.interp.cache.writing import write_all
         from superalign.studies.interp import coder
         from superalign.studies.interp.voices import voices
 
         spec = self.spec
         encoders = {site: self.encoder(self.subject, site, progress) for site in self.sites}
+        frames = self.frames() if "random-directions" in spec.controls else {}
         speak = voices(spec, self.subject, self.store, encoders, progress)
+        write_all(self.folder, self.subject, self.corpus, [*encoders.items(), *frames.items()], progress=progress)
         main: Kind = "neuron" if spec.dictionary is None else "latent"
         title = {"neuron": "neurons" if all(s.startswith("mlp") for s in self.sites) else "coordinates",
                  "latent": "sae-latents"}[main]  # fmt: skip
@@ -103,14 +104,23 @@ class Prepared:
             title: self.examined(title, self.subject, encoders, speak, progress, shuffle="shuffled" in spec.controls)
         }
         shown = self._dossiers(groups[title], speak, progress)
-        if "random-directions" in spec.controls:
-            groups["random-directions"] = self.directions(speak, progress)
+        if frames:
+            kind = "random-directions"
+            groups[kind] = self.examined(kind, self.subject, frames, speak, progress, scorers=False)
         if "random-weights" in spec.controls:
             groups["random-weights"] = self.permuted(speak, progress)
         return model_record(
             spec, f"{len(shown):,} {title} of {self.subject.name}, explained by {spec.explainer}", groups,
-            self._keep(shown), self._notes(), coder.table(self.subject, self.corpus, encoders, progress),
+            self._keep(shown), self._notes(), coder.table(self.subject, self.corpus, encoders, self.steps, progress),
         )  # fmt: skip
+
+    def frames(self) -> dict[str, Encoder | None]:
+        """Random directions of each site's space."""
+        from superalign.interp.frame import Frame
+        from superalign.interp.sites import sites_of
+
+        widths = sites_of(self.subject.model)
+        return {site: Frame(widths[site], DIRECTIONS, self.spec.seeds[0]) for site in self.sites}
 
     def encoder(self, subject: Subject, site: str, progress: Progress) -> Dictionary | None:
         """The dictionary of a site: read, or trained on the explain split and kept."""
@@ -141,25 +151,33 @@ class Prepared:
         found = []
         for site, cache in zip(self.sites, caches, strict=True):
             evidence = self.evidence(cache, site, encoders[site])
+            kept = self._kept(cache)
             group = examine(f"{kind}/{site}", evidence, speak.explainer, speak.scorers if scorers else speak.scorers[:1],
-                            seed=self.spec.seeds[0], shuffle=shuffle, progress=progress)  # fmt: skip
-            found.append(
-                Group(group.name, group.evidence, group.explanations, group.scores, site, self.tables(evidence))
-            )
+                            seed=self.spec.seeds[0], shuffle=shuffle, progress=progress,
+                            kept=kept if speak.silent else None)  # fmt: skip
+            tables = kept.numbers("tables", [e.unit for e in evidence], partial(self.tables, evidence))
+            found.append(Group(group.name, group.evidence, group.explanations, group.scores, site, tables))
         return found
 
-    def evidence(self, cache: Cache, site: str, encoder: Encoder | None) -> list[Evidence]:
-        """When the chosen units of a site fire."""
-        signs = (1, -1) if self.spec.signs and encoder is None else (1,)
-        name = site if encoder is None else f"{site}+{encoder.identity['kind']}"
-        kind: Kind = "neuron" if encoder is None else "latent"
-        chosen = selected(self.spec.units, cache.units, self.spec.seeds[0], site)
-        return [
-            cache.evidence(Unit(name, int(k), kind, sign), self.corpus, self.spec.seeds[0])
-            for k in chosen for sign in signs
-        ]  # fmt: skip
+    def _kept(self, cache: Cache) -> Kept:
+        return Kept(self.steps, [cache.identity, self.spec.seeds[0]])
 
-    def tables(self, evidence: Sequence[Evidence]) -> dict[str, tuple[Number, ...]]:
+    def evidence(self, cache: Cache, site: str, encoder: Encoder | None) -> list[Evidence]:
+        """When the chosen units of a site fire; of random directions all."""
+        seed = self.spec.seeds[0]
+        kind: Kind = "neuron" if encoder is None else "latent"
+        signs: tuple[int, ...] = (1,)
+        name, chosen = site, self.spec.units
+        if encoder is not None:
+            name = f"{site}+{encoder.identity['kind']}"
+            if encoder.identity["kind"] == "random":
+                kind, chosen = "direction", "all"
+        elif self.spec.signs:
+            signs = (1, -1)
+        indices = selected(chosen, cache.units, seed, site).tolist()
+        return [cache.evidence(Unit(name, k, kind, sign), self.corpus, seed) for k in indices for sign in signs]
+
+    def tables(self, evidence: Sequence[Evidence]) -> dict[str, list[Number]]:
         """What the current token, and it and the one before, tell of each unit: bounds, not explanations."""
         test = self.corpus.pick("test")
         tables = self._tables
@@ -169,46 +187,16 @@ class Prepared:
             truth = each.at(test.rows)
             found["token_table"].append(metrics.correlation(truth, tables.predict(each, "token"), clusters))
             found["bigram_table"].append(metrics.correlation(truth, tables.predict(each, "pair"), clusters))
-        return {name: tuple(numbers) for name, numbers in found.items()}
+        return found
 
     @cached_property
     def _tables(self) -> Tables:
         return Tables(self.corpus, self.corpus.pick("test").rows)
 
-    def directions(self, speak: Voices, progress: Progress) -> list[Group]:
-        """Random directions of each site's space."""
-        from superalign.interp.collect import activations
-
-        frames: dict[str, np.ndarray] = {}
-        columns = {site: np.zeros((len(self.corpus), DIRECTIONS), np.float32) for site in self.sites}
-        for block in activations(self.subject, self.corpus, list(self.sites)):
-            for site, values in block.values.items():
-                x = values.float().cpu().numpy()
-                if site not in frames:
-                    frames[site] = random_directions(x.shape[1], DIRECTIONS, self.spec.seeds[0]).astype(np.float32)
-                columns[site][block.rows] = x @ frames[site].T
-            progress("random directions", int(block.rows[-1]) + 1, len(self.corpus))
-        found = []
-        for site, held in columns.items():
-            evidence = []
-            for k, column in enumerate(held.T):
-                rows = np.flatnonzero(column > 0)
-                evidence.append(
-                    Evidence(
-                        Unit(f"{site}+random", k, "direction"), self.corpus, rows, column[rows], self.spec.seeds[0]
-                    )
-                )
-            group = examine(f"random-directions/{site}", evidence, speak.explainer, speak.scorers[:1],
-                            seed=self.spec.seeds[0], shuffle=False, progress=progress)  # fmt: skip
-            found.append(
-                Group(group.name, group.evidence, group.explanations, group.scores, site, self.tables(evidence))
-            )
-        return found
-
     def permuted(self, speak: Voices, progress: Progress) -> list[Group]:
         """The same units of the model with permuted weights, on the same text."""
         subject = self.subject.permuted(self.spec.seeds[0])
-        encoders = {site: self.encoder(subject, site, progress) for site in self.sites}
+        encoders: dict[str, Encoder | None] = {s: self.encoder(subject, s, progress) for s in self.sites}
         return self.examined("random-weights", subject, encoders, speak, progress, scorers=False)
 
     def _dossiers(self, groups: Sequence[Group], speak: Voices, progress: Progress) -> list[Dossier]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from superalign.core import resample
 from superalign.core.ports import Progress, silent
 from superalign.core.spec import Condition, Number, Table
+from superalign.core.steps import Steps
 from superalign.interp.controls import along, random_directions
 from superalign.interp.dossier import Dossier
 from superalign.interp.evidence import Evidence
@@ -22,9 +25,10 @@ from superalign.interp.predicates.search import Predicates
 from superalign.interp.scorers.correlation import SimulationScores
 from superalign.interp.units import Explanation
 from superalign.interp.worlds.recovery import Recovery, evidence_of, recover
-from superalign.interp.worlds.superposed import Superposed, superposed
+from superalign.interp.worlds.superposed import DOCUMENTS, LENGTH, Superposed, superposed
 from superalign.studies.interp.dossiers import dossiers
-from superalign.studies.interp.group import MIXED, PRIMARY, Group, examine
+from superalign.studies.interp.group import BOOTSTRAP, MIXED, PRIMARY, Group, examine
+from superalign.studies.interp.kept import Kept
 
 RANDOM = 96
 """Random directions, and latents of the autoencoder."""
@@ -60,10 +64,13 @@ class Seen:
         }
 
 
-def studied(seed: int, progress: Progress = silent) -> tuple[dict[str, Seen], list[Dossier]]:
-    """One seed's world: every kind of unit, and the dossiers of all."""
-    world = superposed(seed)
-    latents, lost = trained(world, seed, progress)
+def studied(
+    seed: int, steps: Steps, *, tokens: int | None = None, progress: Progress = silent
+) -> tuple[dict[str, Seen], list[Dossier]]:
+    """One seed's world, of at most so many tokens: every kind of unit, and the dossiers of all."""
+    world = superposed(seed, DOCUMENTS if tokens is None else tokens // LENGTH)
+    key = ["planted", world.corpus.identity, RANDOM, ACTIVE, STEPS]
+    latents, lost = trained(world, seed, steps, key, progress)
     units: dict[str, list[Evidence]] = {
         "true-directions": evidence_of(world.corpus, world.acts, "planted", seed=seed),
         "sae-latents": latents,
@@ -75,9 +82,9 @@ def studied(seed: int, progress: Progress = silent) -> tuple[dict[str, Seen], li
     found, shown = {}, []
     explainer, simulator = Predicates(), Programs()
     for kind in KINDS:
-        group = examine(
-            kind, units[kind], explainer, [SimulationScores(simulator, seed=seed)], seed=seed, progress=progress
-        )
+        scorers = [SimulationScores(simulator, bootstrap=BOOTSTRAP, seed=seed)]
+        kept = Kept(steps, [key, seed])
+        group = examine(kind, units[kind], explainer, scorers, seed=seed, progress=progress, kept=kept)
         recovery = recover(masks(group), world.labels[world.corpus.pick("test").rows])
         found[kind] = Seen(group, recovery, {"fvu": lost} if kind == "sae-latents" else {})
         truth = [f"{world.programs[k]} (overlap {o:.2f})" for k, o in zip(recovery.best, recovery.overlap, strict=True)]
@@ -85,17 +92,21 @@ def studied(seed: int, progress: Progress = silent) -> tuple[dict[str, Seen], li
     return found, shown
 
 
-def trained(world: Superposed, seed: int, progress: Progress) -> tuple[list[Evidence], float]:
+def trained(
+    world: Superposed, seed: int, steps: Steps, key: Sequence[Any], progress: Progress
+) -> tuple[list[Evidence], float]:
     """Latents of a TopK autoencoder trained on the explain split, with the share of variance that it loses elsewhere."""
     import torch
 
+    from superalign.interp.dictionaries.dictionary import load
     from superalign.interp.dictionaries.quality import quality
     from superalign.interp.dictionaries.training import Training, train
 
     x = torch.from_numpy(world.x)
     explain = torch.from_numpy(world.corpus.row_split == 0)
     options = Training(kind="topk", latents=RANDOM, k=ACTIVE, lr=3e-3, batch=1024, steps=STEPS)
-    dictionary = train(x[explain], options, seed=seed, progress=progress)
+    learn = partial(train, x[explain], options, seed=seed, progress=progress)
+    dictionary = load(steps.run("interp/dictionary", 1, [key, seed], lambda: learn().state()))
     values, index = dictionary.encode(x)
     acts = np.zeros((len(x), RANDOM), np.float32)
     np.put_along_axis(acts, index.numpy().astype(np.int64), values.numpy(), 1)

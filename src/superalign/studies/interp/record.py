@@ -129,7 +129,8 @@ def model_record(
     """
     main = next(iter(groups))
     conditions = [_condition(kind, found) for kind, found in groups.items()]
-    conditions.insert(1, _shuffled(groups[main]))
+    if "shuffled" in spec.controls:
+        conditions.insert(1, _shuffled(groups[main]))
     conditions += [_condition(f"{g.name}", [g]) for g in groups[main] if len(groups[main]) > 1]
     return Record(
         id=f"interp-{spec.digest[:8]}",
@@ -144,7 +145,7 @@ def model_record(
             **({"dictionaries": dictionaries} if dictionaries is not None else {}),
         },
         failures=_failures([g for found in groups.values() for g in found]),
-        notes=(*_answers(groups, main), *notes),
+        notes=(*_answers(groups, main, shuffled="shuffled" in spec.controls), *notes),
     )
 
 
@@ -243,11 +244,12 @@ def _charts(groups: Mapping[str, Sequence[Group]]) -> dict[str, dict[str, Any]]:
     return {"sites": charts.curves(kept, "Mean correlation on held-out text, by site", x="site", y="correlation")}
 
 
-def _answers(groups: Mapping[str, Sequence[Group]], main: str) -> list[str]:
+def _answers(groups: Mapping[str, Sequence[Group]], main: str, *, shuffled: bool) -> list[str]:
     units = sum(len(g) for g in groups[main])
+    other = f", another unit's explanation {_said(_mean(groups[main], PRIMARY, 'shuffled'))}"
     said = [
         f"{units:,} {main}: explanations score {_said(_mean(groups[main], PRIMARY))} on held-out text (random-only "
-        f"correlation), another unit's explanation {_said(_mean(groups[main], PRIMARY, 'shuffled'))}."
+        f"correlation){other if shuffled else ''}."
     ]
     for kind, what in (
         ("random-directions", "random directions"),

@@ -22,8 +22,8 @@ class Interp(Spec):
     indices such as `0-99,120`; `signs` also explains the negative side of neurons. `dictionary`: a folder, or
     `train:topk:latents=512:k=16`; its latents are then the units. `explainer` and `simulator` are `predicates` and
     `programs`, or models that speak (`hf:...`, `api:...`); `judge` and `embedder` are models for the scores that need
-    one. `controls` are what the scores are held against. `tokens` caps the text; `width` is a window, `context` what
-    the model reads at once. `folder` is where activations are kept; beside the store unless given.
+    one. `controls` are what the scores are held against. `tokens` caps the text, a world's too; `width` is a window,
+    `context` what the model reads at once. `folder` is where activations are kept; beside the store unless given.
     """
 
     study: Literal["interp"] = "interp"
@@ -59,6 +59,11 @@ class Interp(Spec):
     def _one_subject(self) -> Self:
         if (self.world is None) == (self.model is None):
             raise ValueError("give either a world (planted, compiled) or a model with a text")
+        if self.world is not None:
+            for name in type(self).model_fields.keys() - {"world", "tokens", "seeds", "study"}:
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"a world brings its own text, units and controls, and takes no {name!r}; leave it "
+                                     "out, or give a model")  # fmt: skip
         if self.model is not None and self.text is None:
             raise ValueError(
                 "a model needs a text: --text FILE, --text FOLDER, or --text sample:600x192 (its own samples)"

@@ -11,6 +11,7 @@ from superalign.core.steps import Steps
 from superalign.core.study import Plan, Study
 from superalign.core.study import Prepared as Ready
 from superalign.interp.dossier import to_json
+from superalign.report.numbers import counted
 from superalign.studies.interp.spec import Interp
 
 
@@ -41,7 +42,8 @@ class Planted:
 
     def plan(self) -> Plan:
         return Plan(
-            (), (f"the world {self.spec.world!r} in {len(self.spec.seeds)} seeds, about 20 s of one core each",)
+            (),
+            (f"the world {self.spec.world!r} in {counted(len(self.spec.seeds), 'seed')}, about 20 s of one core each",),
         )
 
     def run(self, progress: Progress = silent) -> Record:
@@ -51,10 +53,10 @@ class Planted:
         studied = planted.studied if self.spec.world == "planted" else compiled.studied
         record_of = planted_record if self.spec.world == "planted" else compiled_record
 
-        seen, artifacts = [], {}
+        seen, artifacts, steps = [], {}, Steps(self.store)
         for done, seed in enumerate(self.spec.seeds):
             progress("worlds", done, len(self.spec.seeds))
-            found, shown = studied(seed, progress)
+            found, shown = studied(seed, steps, tokens=self.spec.tokens, progress=progress)
             seen.append(found)
             if done == 0:  # pages show one world; the numbers are of all
                 data = "\n".join(to_json(d) for d in shown).encode()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from superalign.core.digest import digest
 from superalign.core.driver import Transcript
 from superalign.core.errors import SpecError
 from superalign.core.ports import Model, Progress, Store
@@ -18,6 +19,7 @@ from superalign.interp.scorers.correlation import SimulationScores
 from superalign.interp.units import Explainer, Scorer, Simulator
 from superalign.studies.interp.dossiers import Effects
 from superalign.studies.interp.effects import logit_effects
+from superalign.studies.interp.group import BOOTSTRAP
 from superalign.studies.interp.spec import Interp
 
 if TYPE_CHECKING:
@@ -31,19 +33,21 @@ ASKED = 12
 
 @dataclass(frozen=True)
 class Voices:
-    """An explainer, a simulator, the scorers (simulation first), and what tokens a unit promotes."""
+    """An explainer, a simulator, the scorers (simulation first), and what tokens a unit promotes. `silent` says that
+    neither of the first two is a model that speaks."""
 
     explainer: Explainer
     simulator: Simulator
     scorers: tuple[Scorer, ...]
     effects: Effects
+    silent: bool
 
 
 def voices(
     spec: Interp, subject: Subject, store: Store, encoders: Mapping[str, Dictionary | None], progress: Progress
 ) -> Voices:
     """Everybody that the spec names. Raises PluginError and ModelError for models that cannot be found."""
-    transcript = Transcript(store, f"interp/{spec.digest[:16]}")
+    transcript = Transcript(store, f"interp/{digest(dict(subject.identity))[:16]}")  # for every spec about this model
     speak = partial(_model, store=store)
     directions = written_by(encoders)
     simulator: Simulator = Programs()
@@ -72,11 +76,9 @@ def voices(
         },
     }
     order = ("simulation", *(s for s in spec.scores if s != "simulation"))
-    return Voices(explainer, simulator, tuple(make[name]() for name in order), logit_effects(subject, directions))
-
-
-BOOTSTRAP = 200
-"""Resamples behind the interval of each unit's scores: 860 units with 1,000 took a quarter of the whole run."""
+    scorers = tuple(make[name]() for name in order)
+    quiet = (spec.explainer, spec.simulator) == ("predicates", "programs")
+    return Voices(explainer, simulator, scorers, logit_effects(subject, directions), quiet)
 
 
 def _model(reference: str, store: Store) -> Model:
