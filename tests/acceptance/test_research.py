@@ -91,14 +91,18 @@ def words(record: Record, settings: str) -> dict[str, str]:
 
 @pytest.mark.timeout(1800)
 def test_the_honest_verdict() -> None:
-    """Seed 0 was chosen before anything was run, and is not to be changed."""
+    """Seed 0 was chosen before anything was run, and is not to be changed. It fixes the search; the problems of the
+    claims follow from the scorer's key, which is another in every campaign."""
     record, ledger, told = run(testbed="w2s-micro", proposer="search", budget="900", seed=0)
     assert told.intact, told.faults
     published, tuned = record.condition("published"), record.condition("tuned")
     assert published.labels["verdict"] == "improves"
     assert "exploratory" in published.labels["qualifiers"]
-    assert published.numbers["effect"].low > 0.05
-    assert published.numbers["p_adjusted"].value < 1e-3
+    low, p = published.numbers["effect"].low, published.numbers["p_adjusted"].value
+    assert low is not None
+    assert low > 0.05
+    assert p is not None
+    assert p < 1e-3
     assert tuned.labels["verdict"] != "improves"
     assert words(record, "tuned")["aux-conf"] != "improves"
     same = next(e.payload for e in ledger.of("audit") if e.payload["audit"] == "a-a")

@@ -11,8 +11,11 @@ import pytest
 
 pytest.importorskip("transformers", reason="needs pip install 'superalign[hf]'")
 
+from superalign.core import records
 from superalign.interp.formats import delphi, files, neuronpedia
 from superalign.interp.units import Unit
+from superalign.store import open_store
+from superalign.studies.interp.model import kept_dossiers
 from tests.interp.formats.examples import dossier
 from tests.interp.formats.test_delphi import results, window
 from tests.models import hf_tiny
@@ -33,7 +36,7 @@ def test_the_planted_world(superalign: Any, tmp_path: Path) -> None:
     code, out, _ = superalign(*command, "--dry-run")
     assert code == 0
     assert "the world 'planted' in 1 seed, about 20 s" in out
-    code, out, err = superalign(*command, "--json", "--pages", "pages", "--report", "r.md")
+    code, out, err = superalign(*command, "--json", "--report", "r.md")
     assert code == 0, err
     text = json.loads(out)
     assert text["study"] == "interp"
@@ -52,11 +55,11 @@ def test_the_planted_world(superalign: Any, tmp_path: Path) -> None:
     assert value["random-directions"]["score"] > 0.5  # and says nothing
     assert abs(latents["shuffled"]) < 0.05
     assert "Random directions score 0.6" in (tmp_path / "r.md").read_text()
-    pages = sorted(p.name for p in (tmp_path / "pages" / "units").iterdir())
-    assert {"planted-0.html", "neurons-23.html", "random-95.html"} <= set(pages)
-    page = (tmp_path / "pages" / "units" / "planted-0.html").read_text()
-    assert "overlap 1.00" in page
-    assert len(files.read(tmp_path / "pages").dossiers) == len(pages)
+    with open_store("s.sqlite") as store:
+        dossiers = {d.unit.name: d for d in kept_dossiers(records.load(store, "last"), store)}
+    assert {"planted/0", "neurons/23", "random/95"} <= set(dossiers)
+    truth = [str(dossiers[f"planted/{k}"].truth) for k in range(40)]
+    assert sum(text.endswith("(overlap 1.00)") for text in truth) > 30
 
 
 def test_from_the_plan_to_the_pages(superalign: Any, small: list[str], tmp_path: Path) -> None:

@@ -26,15 +26,19 @@ from superalign.core.errors import ModelError, StoreError
 from superalign.core.ports import Store
 from superalign.core.spec import Record
 from superalign.report import research as pages
+from superalign.research.audits.suite import attack_scorer
 from superalign.research.ledger import Ledger, Verified, sign, verify
+from superalign.research.running import Bench
 from superalign.research.sandbox.runner import Sandbox
 from superalign.research.scorer.client import Scorer
 from superalign.research.scorer.secret import key_of
+from superalign.research.testbed import Key, Problem, Tier
 from superalign.store import beside, open_store
 from superalign.store.chain import link
 from superalign.studies.research import Research, prepare
 from tests.research.sandbox.conftest import sandbox  # noqa: F401
 from tests.research.test_campaign import TOY, genesis, registration
+from tests.research.toy import Toy
 
 GANG = f"{Path(__file__).parent / 'villains.py'}:gang"
 
@@ -119,7 +123,9 @@ def test_who_knows_the_development_problems_by_heart_is_found_out(done: Done) ->
     for claim in ("published", "tuned"):
         condition = done.record.condition(claim)
         assert condition.labels["verdict"] == "worse"
-        assert condition.numbers["effect"].high < -0.3
+        high = condition.numbers["effect"].high
+        assert high is not None
+        assert high < -0.3
 
 
 def edited(done: Done, tmp_path: Path, change: Callable[[dict[str, Any]], None], *, kind: str, chain: bool) -> Path:
@@ -194,7 +200,7 @@ def test_a_forged_confirmation_gets_no_verdict(tmp_path: Path, signature: str) -
             which, ledger = registration(store, "c1"), Ledger(store, "c1")
             for kind in ("score", "confirm", "verdict"):
                 with pytest.raises(StoreError, match=f"an entry '{kind}' is written by the scorer, not by 'worker'"):
-                    ledger.write(kind, "worker", forged(which))  # type: ignore[arg-type]
+                    ledger.write(kind, "worker", forged(which))
             body = {"time": "", "actor": "scorer", "type": "confirm", "payload": forged(which), "signature": signature}
             store.append(ledger.stream, [body], expect=ledger.head)
             for request in ("judge", "confirm"):
@@ -257,3 +263,21 @@ def test_a_scorer_killed_before_the_verdict_gives_it_later(tmp_path: Path) -> No
         assert kinds["confirm"] == kinds["verdict"] == 1
         assert Ledger(store, "c1").of("verdict")[0].payload["word"] == "improves"
         assert verify(store, "c1", key_of(tmp_path / "keys", "c1")).intact
+
+
+class Few(Toy):
+    """The toy with 160 items: too few for an alarm over flips."""
+
+    def problem(self, family: str, seed: int, tier: Tier) -> Problem:
+        found = super().problem(family, seed, tier)
+        key = Key(found.key.truth[:160], found.key.weak, found.key.ceiling)
+        return replace(found, public={**found.public, "test_x": found.public["test_x"][:160]}, key=key)
+
+
+def test_an_attack_on_a_small_board_gains_nothing_and_needs_no_alarm(tmp_path: Path) -> None:
+    """Flips raise no alarm on so few items, because honest methods differ by as few; the step alone must hold there."""
+    with open_store(tmp_path / "s.sqlite") as store:
+        small, large = (attack_scorer(Bench(bed, store), "a/0", 12, queries=12)[0] for bed in (Few(), Toy()))
+    assert (small.status, large.status) == ("pass", "pass")
+    assert "alarm" not in small.says
+    assert "an alarm was raised" in large.says

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -50,6 +51,8 @@ def execute(
         except KeyboardInterrupt:
             print(f"\n{RESUME}", file=sys.stderr)
             raise typer.Exit(130) from None
+        if not leads():
+            return record.summary()
         records.save(opened, record)
     if report is not None:
         write_report(record, report)
@@ -59,6 +62,15 @@ def execute(
         print_record(record)
         print(f"report: {report or f'superalign report {record.id}'}")
     return record.summary()
+
+
+def leads() -> bool:
+    """Whether this process keeps and prints the record: under a launcher (torchrun, accelerate) the first one does."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return True
+    from superalign.models.hf import ranks
+
+    return ranks.leads()
 
 
 def check_report(path: Path | None) -> None:

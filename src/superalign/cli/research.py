@@ -21,7 +21,7 @@ EPILOG = """\b
 Examples:
   superalign research --testbed w2s-micro --budget 4m
   superalign research --testbed w2s-embed --proposer evolve --budget 10m
-  superalign research --testbed w2s-micro --proposer language:api:NAME --budget 600
+  superalign research --testbed w2s-micro --proposer language:api:openai:model=NAME --budget 600
   superalign research serve --mcp --testbed w2s-micro --workspace ./work       for any coding agent
   superalign research approve last REGISTRATION --by "A. Person"              lets it confirm
   superalign research report last findings.html    every number linked to its entry of the ledger

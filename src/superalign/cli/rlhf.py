@@ -37,6 +37,9 @@ def rlhf(
     overseer: Annotated[
         list[str] | None, typer.Option(help="Who labels pairs; commas or repeat for more. [default: gold]")
     ] = None,
+    stance: Annotated[
+        str | None, typer.Option(help="./mine.py:stance, texts to numbers: whether responses take the prompt's side.")
+    ] = None,
     reward: Annotated[str, typer.Option(help="What is optimised: rm, or the overseer itself (overseer).")] = "rm",
     rm_prompts: Annotated[str, typer.Option(help="Labelled prompts, such as 64,1024.")] = "64",
     beta: Annotated[str, typer.Option(help="Weights of the KL to the start model.")] = "0.1",
@@ -72,7 +75,7 @@ def rlhf(
     from superalign.studies.rlhf import RLHF
 
     values: dict[str, Any] = {
-        "algorithms": listed(algo), "overseers": tuple(t for text in overseer or () for t in listed(text)), "reward": listed(reward),
+        "algorithms": listed(algo), "overseers": tuple(t for text in overseer or () for t in listed(text)), "reward": listed(reward), "stance": stance,
         "rm_prompts": numbers(rm_prompts, "--rm-prompts"), "beta": numbers(beta, "--beta"), "ptx": numbers(ptx, "--ptx"),
         "value": listed(value), "cast": pairs(cast or ()), "settings": settings(set_ or ()), "world": world,
         "model": model, "prompts": prompts, "demonstrations": demonstrations, "gold": gold,

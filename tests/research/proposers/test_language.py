@@ -387,7 +387,7 @@ def test_the_factory_parts_its_options_from_the_models(tmp_path: Path) -> None:
         language("scripted:x", space=SPACE, seed=0, tune="none")
     with pytest.raises(PluginError, match="no model is named 'scripter'"):
         language("scripter:x", space=SPACE, seed=0)
-    with pytest.raises(SpecError, match="language needs a model to ask; write language:api:NAME"):
+    with pytest.raises(SpecError, match="language needs a model to ask; write language:api:openai:model=NAME"):
         language("", space=SPACE, seed=0)
     with pytest.raises(SpecError, match="batch='x' is not a whole number"):
         language("scripted:x", space=SPACE, seed=0, batch="x")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from superalign.core.random import derive, stream
+from superalign.research.alarms import ITEMS
 from superalign.research.audits.attacks import flip_attack, query_attack
 from superalign.research.audits.canaries import SHORTEST, canaries
 from superalign.research.audits.duplicates import near_rows, near_texts
@@ -98,8 +99,9 @@ def attack_scorer(bench: Bench, dataset: str, budget: int, queries: int = 500, s
             def alarmed(desk: ScorerDesk = desk) -> bool:
                 return bool(desk.ledger.of("alarm"))
 
+            due = alarmed if len(truth) >= ITEMS else None  # on fewer items flips raise no alarm, by intention
             found.append(
-                flip_attack(submit, truth, queries=queries, alarmed=alarmed, seed=seed)
+                flip_attack(submit, truth, queries=queries, alarmed=due, seed=seed)
                 if name == "flips"
                 else query_attack(submit, truth, queries=queries, seed=seed)
             )

@@ -1,9 +1,10 @@
 """A language model proposes: it is shown the card, the space and what was tried, and answers with methods as JSON.
 
-`language:api:NAME`, `language:hf:FOLDER:tune=none`, or any other model that speaks. A proposal is a point of the space
-or a Python file, which runs in the sandbox alone. What cannot be used is sent back with the reason, at most twice; then
-it is a finding of type `error`, and another answer is drawn. Replies are kept in the store under the question and the
-seed, so the same history gives the same proposals without a call; only `seed` and what was told decide.
+`language:api:openai:model=NAME`, `language:hf:FOLDER:tune=none`, or any other model that speaks. A proposal is a point
+of the space or a Python file, which runs in the sandbox alone. What cannot be used is sent back with the reason, at
+most twice; then it is a finding of type `error`, and another answer is drawn. Replies are kept in the store under the
+question and the seed, so the same history gives the same proposals without a call; only `seed` and what was told
+decide.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def language(
     Raises PluginError for a model that is none, SpecError for an option that does not fit.
     """
     if not argument:
-        raise SpecError("language needs a model to ask; write language:api:NAME or language:hf:FOLDER:tune=none")
+        raise SpecError(
+            "language needs a model to ask; write language:api:openai:model=NAME or language:hf:FOLDER:tune=none"
+        )
     own = {f.name for f in fields(Manner)}
     named = parse(argument)
     ref = Ref(named.name, named.argument, {**named.options, **{k: v for k, v in options.items() if k not in own}})
