@@ -14,7 +14,10 @@ import typer.main
 from superalign.cli.main import app
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "tutorial.md", ROOT / "docs" / "howto.md"]
+PAGES = [
+    ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "tutorial.md", ROOT / "docs" / "howto.md",
+    *sorted((ROOT / "docs" / "howto").glob("*.md")),
+]  # fmt: skip
 
 
 def blocks(language: str) -> list[tuple[str, str]]:

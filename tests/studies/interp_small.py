@@ -35,6 +35,9 @@ def speaker(argument, *, inputs, steps, choices):
             return Reply(" the word " + max(shown, key=lambda pair: int(pair[1]))[0])
         if ask.role == "simulator":
             word = re.search(r"responds to: the word (\\S+)", text)[1]
+            lines = re.findall(r"^(.*)\\t\\?$", text, re.MULTILINE)
+            if lines:
+                return Reply("\\n".join(f"{token}\\t{10 * (word in token)}" for token in lines))
             last = re.search(r"Text: (.*)\\n\\nHow strongly", text, re.DOTALL)[1].split()[-1]
             level = 10 if word in last else 0
             return Reply(str(level), tuple(float(k == level) for k in range(11)))

@@ -19,6 +19,7 @@ from superalign.interp.dictionaries.formats.saelens import write_saelens
 from superalign.store import open_store
 from superalign.studies.interp import Interp, interp, prepare
 from superalign.studies.interp.model import kept_dossiers, selected
+from tests.interp.simulators.test_all_at_once import network, tokenizer
 from tests.models import hf_tiny
 from tests.studies.interp_small import SPEAKER, number, run, spec, words
 from tests.studies.test_w2s import damage
@@ -179,6 +180,23 @@ def test_models_that_speak_explain_simulate_and_judge(tmp_path: Path, monkeypatc
     assert numbers["score"] == explained.numbers["score"]
     assert numbers["detection_auprc"].value is not None
     assert numbers["fuzzing_auc_misplaced"].value is not None
+
+
+def test_other_ways_to_ask_a_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Window by window the speaker says the same as token by token; a local decoder is read in one pass a window."""
+    (tmp_path / "voice.py").write_text(SPEAKER, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    speaker = "./voice.py:speaker"
+    ways = [run(tmp_path, explainer=speaker, simulator=way + speaker, units="0-1") for way in ("", "rewriting:")]
+    assert number(ways[1], "neurons", "score") == pytest.approx(number(ways[0], "neurons", "score"))
+    network().save_pretrained(tmp_path / "decoder")
+    tokenizer().save_pretrained(tmp_path / "decoder")
+    local = run(tmp_path, explainer=speaker, simulator=f"all-at-once:{tmp_path / 'decoder'}", units="0-1")
+    assert abs(number(local, "neurons", "score")) < 0.5  # random weights know nothing, and are asked
+    with pytest.raises(
+        ModelError, match=r"the prompt begins with 96 tokens and .* takes 32; give a template with fewer"
+    ):
+        run(tmp_path, explainer=speaker, simulator=f"all-at-once:{hf_tiny.folder('llama')}", units="0-1")
 
 
 def test_a_refusal_is_no_explanation_and_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

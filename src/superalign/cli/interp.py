@@ -18,8 +18,8 @@ Examples:
   superalign interp --model ./my-model --text books/ --site mlp --pages units/
   superalign interp --model ./my-model --text sample:600x192 --site mlp.2 --dictionary train:topk:latents=512:k=8
   superalign interp --model ./my-model --text books/ --site resid.3 --dictionary ./sae --units 200
-  superalign interp --model ./my-model --text books/ --units 50 --explainer api:NAME --judge api:NAME \\
-      --scores simulation,detection,fuzzing
+  superalign interp --model ./my-model --text books/ --units 50 --explainer api:NAME --simulator rewriting:api:NAME \\
+      --judge api:NAME --scores simulation,detection,fuzzing
 \b
 Explanations are found without a language model unless --explainer names one. --pages writes a page per unit, an
 index that searches, and JSON for other viewers. What was computed is kept: the same command goes on after a kill.
@@ -41,7 +41,9 @@ def interp(
     signs: Annotated[bool, typer.Option("--signs", help="Explain the negative side of neurons too.")] = False,
     dictionary: Annotated[Text, typer.Option(help="A folder, or train:topk:latents=512:k=16.")] = None,
     explainer: Annotated[str, typer.Option(help="predicates, or a model that speaks.")] = "predicates",
-    simulator: Annotated[str, typer.Option(help="programs, or a model that speaks.")] = "programs",
+    simulator: Annotated[
+        str, typer.Option(help="programs, or a model: all-at-once:FOLDER, rewriting:api:NAME, api:NAME.")
+    ] = "programs",
     judge: Annotated[Text, typer.Option(help="A model for detection, fuzzing and intruder.")] = None,
     embedder: Annotated[Text, typer.Option(help="A model for embedding, such as minilm.")] = None,
     scores: Annotated[

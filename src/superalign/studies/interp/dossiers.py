@@ -24,11 +24,17 @@ Effects = Callable[[Evidence], tuple[tuple[tuple[str, float], ...], tuple[tuple[
 
 
 def dossiers(
-    group: Group, simulator: Simulator, *, truth: Sequence[str] = (), effects: Effects | None = None
+    group: Group,
+    simulator: Simulator,
+    *,
+    truth: Sequence[str] = (),
+    effects: Effects | None = None,
+    calibrate: int | None = None,
 ) -> list[Dossier]:
-    """A dossier per unit; `truth` says what was planted, where something was."""
+    """A dossier per unit; `truth` says what was planted, where something was. What is shown is calibrated on as many
+    windows as scores are: a model that was asked for them is not asked again."""
     shown = [_excerpted(e) for e in group.evidence]
-    simulated = _simulated(group, simulator, [windows for windows, _ in shown])
+    simulated = _simulated(group, simulator, [windows for windows, _ in shown], calibrate or CALIBRATE)
     return [_dossier(group, k, shown[k], simulated[k], truth[k] if truth else None, effects) for k in range(len(group))]
 
 
@@ -47,14 +53,14 @@ def _excerpted(evidence: Evidence) -> tuple[Windows, list[str]]:
     return Windows(evidence.corpus, np.array(list(why), np.int64)), list(why.values())
 
 
-def _simulated(group: Group, simulator: Simulator, shown: Sequence[Windows]) -> list[np.ndarray | None]:
+def _simulated(group: Group, simulator: Simulator, shown: Sequence[Windows], calibrate: int) -> list[np.ndarray | None]:
     """Calibrated simulations of the windows shown; None where there is no explanation or no calibration."""
     places = [k for k, e in enumerate(group.explanations) if isinstance(e, Explanation)]
     asked = []
     for k in places:
         explanation = group.explanations[k]
         assert isinstance(explanation, Explanation)
-        before = group.evidence[k].random("calibrate", CALIBRATE, "shown calibration")
+        before = group.evidence[k].random("calibrate", calibrate)
         asked += [(explanation, before), (explanation, shown[k])]
     answers = simulator.simulate(asked)
     found: list[np.ndarray | None] = [None] * len(group)

@@ -154,7 +154,7 @@ class Prepared:
             kept = self._kept(cache)
             group = examine(f"{kind}/{site}", evidence, speak.explainer, speak.scorers if scorers else speak.scorers[:1],
                             seed=self.spec.seeds[0], shuffle=shuffle, progress=progress,
-                            kept=kept if speak.silent else None)  # fmt: skip
+                            kept=kept if speak.windows is None else None)  # fmt: skip
             tables = kept.numbers("tables", [e.unit for e in evidence], partial(self.tables, evidence))
             found.append(Group(group.name, group.evidence, group.explanations, group.scores, site, tables))
         return found
@@ -203,7 +203,7 @@ class Prepared:
         found: list[Dossier] = []
         for done, group in enumerate(groups):
             progress("dossiers", done, len(groups))
-            found += dossiers(group, speak.simulator, effects=speak.effects)
+            found += dossiers(group, speak.simulator, effects=speak.effects, calibrate=speak.windows)
         progress("dossiers", len(groups), len(groups))
         return found
 

@@ -21,8 +21,8 @@ class Interp(Spec):
     `site`: `mlp`, `resid`, `attn` for all layers, `mlp.3` for one. `units`: `all`, a number to draw from each site, or
     indices such as `0-99,120`; `signs` also explains the negative side of neurons. `dictionary`: a folder, or
     `train:topk:latents=512:k=16`; its latents are then the units. `explainer` and `simulator` are `predicates` and
-    `programs`, or models that speak (`hf:...`, `api:...`); `judge` and `embedder` are models for the scores that need
-    one. `controls` are what the scores are held against. `tokens` caps the text, a world's too; `width` is a window,
+    `programs`, or models that speak (`hf:...`, `api:...`; as simulator asked token by token, as `rewriting:api:...` window
+    by window, `all-at-once:FOLDER` in one pass a window); `judge` and `embedder` are models for the scores that need one. `controls` are what the scores are held against. `tokens` caps the text, a world's too; `width` is a window,
     `context` what the model reads at once. `folder` is where activations are kept; beside the store unless given.
     """
 

@@ -33,14 +33,14 @@ ASKED = 12
 
 @dataclass(frozen=True)
 class Voices:
-    """An explainer, a simulator, the scorers (simulation first), and what tokens a unit promotes. `silent` says that
-    neither of the first two is a model that speaks."""
+    """An explainer, a simulator, the scorers (simulation first), and what tokens a unit promotes. `windows` of a split
+    are what a simulator that is a model is asked for; None where nobody is asked: predicates and programs."""
 
     explainer: Explainer
     simulator: Simulator
     scorers: tuple[Scorer, ...]
     effects: Effects
-    silent: bool
+    windows: int | None
 
 
 def voices(
@@ -50,11 +50,7 @@ def voices(
     transcript = Transcript(store, f"interp/{digest(dict(subject.identity))[:16]}")  # for every spec about this model
     speak = partial(_model, store=store)
     directions = written_by(encoders)
-    simulator: Simulator = Programs()
-    if spec.simulator != "programs":
-        from superalign.interp.simulators.token_by_token import TokenByToken
-
-        simulator = TokenByToken(speak(spec.simulator), transcript, progress=progress)
+    simulator = _simulator(spec.simulator, speak, transcript, progress)
     explainer: Explainer = Predicates()
     if spec.explainer != "predicates":
         from superalign.interp.explainers.language import Language
@@ -77,13 +73,31 @@ def voices(
     }
     order = ("simulation", *(s for s in spec.scores if s != "simulation"))
     scorers = tuple(make[name]() for name in order)
-    quiet = (spec.explainer, spec.simulator) == ("predicates", "programs")
-    return Voices(explainer, simulator, scorers, logit_effects(subject, directions), quiet)
+    return Voices(explainer, simulator, scorers, logit_effects(subject, directions), asked)
 
 
 def _model(reference: str, store: Store) -> Model:
     model: Model = build("models", reference, inputs=None, steps=Steps(store), choices=())
     return model
+
+
+def _simulator(reference: str, speak: Callable[[str], Model], transcript: Transcript, progress: Progress) -> Simulator:
+    """`programs`; a model that is asked token by token, or as `rewriting:MODEL` window by window; a local decoder in
+    one pass a window, `all-at-once:FOLDER`."""
+    if reference == "programs":
+        return Programs()
+    way, _, rest = reference.partition(":")
+    if way == "all-at-once":
+        from superalign.interp.simulators.all_at_once import all_at_once
+
+        return all_at_once(rest, progress=progress)
+    if way == "rewriting":
+        from superalign.interp.simulators.rewriting import Rewriting
+
+        return Rewriting(speak(rest), transcript, progress=progress)
+    from superalign.interp.simulators.token_by_token import TokenByToken
+
+    return TokenByToken(speak(rest if way == "token-by-token" else reference), transcript, progress=progress)
 
 
 def written_by(encoders: Mapping[str, Dictionary | None]) -> Directions:
