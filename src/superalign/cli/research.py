@@ -27,6 +27,7 @@ Examples:
   superalign research report last findings.html    every number linked to its entry of the ledger
   superalign research verify research-1a2b3c4d      walk the ledger: chain, signatures, order
   superalign research log research-1a2b3c4d         watch it, from another terminal
+  superalign research released cache_results.tar.gz   results of others, judged again
   superalign research sign research-1a2b3c4d --name "A. Person" --decision "accept"
 \b
 A budget in seconds is for all of it; a number of evaluations is for the search, and each baseline is tuned with as
@@ -39,7 +40,7 @@ Name = Annotated[str, typer.Argument(help="A campaign, or the beginning of its n
 def add(app: typer.Typer) -> None:
     group = typer.Typer(invoke_without_command=True, epilog=EPILOG, rich_markup_mode=None)
     group.callback()(research)
-    for command in (serve, approve, report, verify, log, sign):
+    for command in (serve, approve, report, verify, log, sign, released):
         group.command(command.__name__)(command)
     app.add_typer(group, name="research")
 
@@ -240,6 +241,22 @@ def sign(
         with Scorer(found.url, which, beside(found, "research"), {}) as scorer:  # type: ignore[attr-defined]
             entry = scorer.ask("close", name=name, decision=decision)["entry"]
     print(f"{which}: closed by {name} in entry {entry}")
+
+
+def released(
+    results: Annotated[Path, typer.Argument(help="The archive of per-seed results (cache_results.tar.gz).")],
+    sesoi: Annotated[float, typer.Option(help="The smallest effect of interest, in PGR.")] = 0.02,
+    alpha: Annotated[float, typer.Option(help="Level over all comparisons.")] = 0.05,
+    store: StoreUrl = None,
+    report_path: ReportPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge the released results of the automated weak-to-strong researcher again: what five seeds can show, and not."""
+    from superalign.core.spec import validate
+    from superalign.studies.research.released import ReleasedResults
+
+    spec = validate(ReleasedResults, {"results": str(results), "sesoi": sesoi, "alpha": alpha})
+    execute(spec, store=store, as_json=as_json, dry_run=False, report=report_path)
 
 
 @contextmanager

@@ -187,7 +187,7 @@ def remarks(record: Record) -> tuple[str, ...]:
     return record.notes[1:] if record.notes and answer(record) == record.notes[0] else record.notes
 
 
-KEYLESS = ("rate", "interp", "research", "preferences")
+KEYLESS = ("rate", "interp", "research", "released", "preferences")
 """Studies whose numbers rest on no task's key: votes, activations, or the rows of a scorer."""
 
 
