@@ -55,7 +55,10 @@ def test_what_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", r"labels\.jsonl, line 2: not JSON \(.*\); expected an object with Name \(resid_5/3036, mlp\.0/17\) and Annotation"),
+        (
+            "{",
+            r"labels\.jsonl, line 2: not JSON \(.*\); expected an object with Name \(resid_5/3036, mlp\.0/17\) and Annotation",
+        ),
         ("3", r"labels\.jsonl, line 2: 3 in place of an object with Name"),
         ({"Annotation": "x"}, r"labels\.jsonl, line 2: 'Name' is nothing in place of a text"),
         (
