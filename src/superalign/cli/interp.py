@@ -44,6 +44,7 @@ def interp(
     simulator: Annotated[
         str, typer.Option(help="programs, or a model: all-at-once:FOLDER, rewriting:api:NAME, api:NAME.")
     ] = "programs",
+    revise: Annotated[int, typer.Option(min=0, help="Rounds of revision by counterexamples, by the explainer.")] = 0,
     judge: Annotated[Text, typer.Option(help="A model for detection, fuzzing and intruder.")] = None,
     embedder: Annotated[Text, typer.Option(help="A model for embedding, such as minilm.")] = None,
     scores: Annotated[
@@ -76,7 +77,7 @@ def interp(
 
     values = {
         "world": world, "model": model, "text": text, "site": listed(site), "units": units, "signs": signs,
-        "dictionary": dictionary, "explainer": explainer, "simulator": simulator, "judge": judge,
+        "dictionary": dictionary, "explainer": explainer, "simulator": simulator, "revise": revise, "judge": judge,
         "embedder": embedder, "scores": listed(scores), "controls": () if controls == "none" else listed(controls),
         "tokens": tokens, "width": window, "context": context, "folder": folder,
         "seeds": seeds_of(seeds) if seeds else (0, 1, 2) if world else (0,),

@@ -22,7 +22,7 @@ class Interp(Spec):
     indices such as `0-99,120`; `signs` also explains the negative side of neurons. `dictionary`: a folder, or
     `train:topk:latents=512:k=16`; its latents are then the units. `explainer` and `simulator` are `predicates` and
     `programs`, or models that speak (`hf:...`, `api:...`; as simulator asked token by token, as `rewriting:api:...` window
-    by window, `all-at-once:FOLDER` in one pass a window); `judge` and `embedder` are models for the scores that need one. `controls` are what the scores are held against. `tokens` caps the text, a world's too; `width` is a window,
+    by window, `all-at-once:FOLDER` in one pass a window); `revise` rounds of counterexamples follow what a model explains; `judge` and `embedder` are models for the scores that need one. `controls` are what the scores are held against. `tokens` caps the text, a world's too; `width` is a window,
     `context` what the model reads at once. `folder` is where activations are kept; beside the store unless given.
     """
 
@@ -36,6 +36,7 @@ class Interp(Spec):
     dictionary: str | None = None
     explainer: str = "predicates"
     simulator: str = "programs"
+    revise: int = Field(default=0, ge=0)
     judge: str | None = None
     embedder: str | None = None
     scores: tuple[str, ...] = ("simulation",)
@@ -68,6 +69,8 @@ class Interp(Spec):
             raise ValueError(
                 "a model needs a text: --text FILE, --text FOLDER, or --text sample:600x192 (its own samples)"
             )
+        if self.revise and self.explainer == "predicates":
+            raise ValueError("predicates are not revised by counterexamples; name a model: --explainer api:NAME")
         if self.model is not None and len(self.seeds) > 1:
             raise ValueError("a model is studied with one seed; several seeds are for worlds")
         for score, needs in (

@@ -59,6 +59,14 @@ def voices(
         if spec.simulator == "programs":
             raise SpecError("programs simulate predicates alone; name a simulator for what a language model says: "
                             f"--simulator {spec.explainer}")  # fmt: skip
+    if spec.revise:
+        from superalign.interp.explainers.revision import Revision
+        from superalign.studies.interp.traces import Traces
+
+        explainer = Revision(
+            speak(spec.explainer), Traces(subject, encoders), simulator, first=explainer, transcript=transcript,
+            rounds=spec.revise, progress=progress,
+        )  # fmt: skip
     asked = None if spec.simulator == "programs" else ASKED
     make: dict[str, Callable[[], Scorer]] = {
         "simulation": lambda: SimulationScores(simulator, windows=asked, bootstrap=BOOTSTRAP, seed=spec.seeds[0]),
