@@ -111,8 +111,10 @@ def test_people_s_labels_stand_beside_explanations(superalign: Any, small: list[
     assert re.search(r"similarity, own label 1\.0", shown), said
     for words_of in ("other units' labels", "difference", "rank of the own label (chance .5)"):
         assert words_of in shown
-    page = Path("pages/units/mlp.0-0.html").read_text()
-    assert page.count(lines[0]["Annotation"][:12].split("<")[0].split('"')[0]) >= 2
+    labels = [d.labels for d in files.read("pages").dossiers]
+    assert labels == [*((line["Annotation"],) for line in lines), ()]
+    pages = [Path(f"pages/units/mlp.0-{k}.html").read_text() for k in range(4)]
+    assert ["<b>people say</b>" in page for page in pages] == [True, True, True, False]
     Path("others.jsonl").write_text(json.dumps({"Name": "resid_5/3036", "Annotation": "plural nouns"}))
     code, _, err = superalign("units", "last", "pages", "--labels", "others.jsonl", "--store", "s.sqlite")
     assert code == 2

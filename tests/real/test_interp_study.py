@@ -153,4 +153,3 @@ def test_an_encoder_may_compare_instead_of_shared_words(twice: tuple[Path, list[
         assert numbers["gap"].low > 0.0
         assert numbers["rank"].low is not None
         assert numbers["rank"].low > 0.5
-    print({name: n.value for name, n in found.items()}, {name: n.value for name, n in words.items()})

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from superalign.core.errors import TaskError
-from superalign.interp.formats.labels import agreement, by_embedding, overlap, read
+from superalign.interp.formats.labels import agreement, by_embedding, overlap, placed, read
 from superalign.interp.units import Explanation, Unit
 
 LINES: tuple[dict[str, Any], ...] = (
@@ -65,6 +65,7 @@ def test_what_is_read(tmp_path: Path) -> None:
             {"Name": "resid-5/3"},
             r"line 2: 'resid-5/3' names no feature; expected one such as resid_5/3036 or embed/293",
         ),
+        ({"Name": "mlp.0"}, r"line 2: 'mlp\.0' names no unit; write site/index, such as mlp\.0/17"),
         ({"Name": "embed/3", "Annotation": ["x"]}, r"line 2: 'Annotation' is a list in place of a text"),
     ],
 )
@@ -73,6 +74,19 @@ def test_other_forms_are_refused(tmp_path: Path, line: Any, message: str) -> Non
         read(file(tmp_path, LINES[0], line))
     with pytest.raises(TaskError, match=r"cannot read '.*none\.jsonl'"):
         read(tmp_path / "none.jsonl")
+
+
+def test_labels_are_placed_on_units_of_any_dictionary(tmp_path: Path) -> None:
+    """A label that names no dictionary is of whichever there is; one that names it is of that alone."""
+    lines = [{"Name": "resid_5/30", "Annotation": "plurals"}, {"Name": "mlp.0/17-", "Annotation": "verbs"},
+             {"Name": "resid.5+topk/31", "Annotation": "names"}]  # fmt: skip
+    found = read(file(tmp_path, *lines)).of
+    neuron, negative = Unit("mlp.0", 17), Unit("mlp.0", 17, "neuron", -1)
+    topk, other, named = (Unit(f"resid.5+{name}", k, "latent") for name, k in (("topk", 30), ("other", 31), ("topk", 31)))  # fmt: skip
+    labels = {
+        unit: [e.text for e in own] for unit, own in placed(found, [neuron, negative, topk, other, named]).items()
+    }
+    assert labels == {negative: ["verbs"], topk: ["plurals"], named: ["names"]}
 
 
 def said(*texts: str) -> dict[Unit, tuple[Explanation, ...]]:
