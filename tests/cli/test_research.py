@@ -71,6 +71,12 @@ def test_a_dry_run_runs_nothing(superalign: Any) -> None:
     assert "no campaign" in said(superalign("research", "verify", "last"), 2)
 
 
+def ran(talk: Any) -> Any:
+    """On a loop of its own, which is closed; `asyncio.run` is another's after a library has patched it for notebooks."""
+    with asyncio.Runner() as runner:
+        return runner.run(talk())
+
+
 def test_a_real_client_over_stdio(tmp_path: Path) -> None:
     """The official client of the Model Context Protocol, against the command that a coding agent would start."""
     mcp = pytest.importorskip("mcp", reason="the package mcp is not installed; type: pip install mcp")
@@ -97,7 +103,7 @@ def test_a_real_client_over_stdio(tmp_path: Path) -> None:
             return {"tools": tools, "board": board, "shared": shared, "refused": refused}
 
     with ThreadPoolExecutor(1) as pool:  # a browser of other tests may have left an event loop running in this thread
-        told = pool.submit(asyncio.run, talk()).result()
+        told = pool.submit(ran, talk).result()
     assert {"evaluate_predictions", "share_finding", "get_leaderboard", "download_snapshot"} <= told["tools"]
     assert not told["board"].is_error
     assert not told["shared"].is_error

@@ -135,7 +135,8 @@ def validate(kind: type[S], values: dict[str, Any]) -> S:
             if fault["type"] == "extra_forbidden":
                 lines.append(f"{where}: no such field; {nearest(str(fault['loc'][-1]), _fields(kind, fault['loc']))}")
             else:
-                lines.append(f"{where}: {fault['msg']} (got {fault.get('input')!r})")
+                got = f" (got {fault.get('input')!r})" if fault["loc"] else ""  # of the whole spec: all that was given
+                lines.append(f"{where}: {fault['msg']}{got}")
         raise SpecError("the spec does not fit:\n  " + "\n  ".join(lines)) from error
 
 

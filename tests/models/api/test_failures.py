@@ -131,7 +131,7 @@ def test_a_parameter_that_a_model_refuses_is_left_out_and_named() -> None:
 
 
 def test_replies_come_in_order_of_readiness_and_a_closed_iterator_asks_no_more() -> None:
-    with Server(lambda h: chat(h.said).later(0.15 if h.said == "q0" else 0.0)) as server:
+    with Server(lambda h: chat(h.said).later(1.5 if h.said == "q0" else 0.0)) as server:
         model = endpoint(server, concurrency=2)
         order = [i for i, _ in model.answer([ask(f"q{k}") for k in range(6)])]
         assert (sorted(order), order[-1]) == ([0, 1, 2, 3, 4, 5], 0)
