@@ -20,7 +20,7 @@ from superalign.core.errors import ModelError
 from superalign.core.ports import Model
 from superalign.core.transcript import key_of
 from superalign.core.types import Ask, Item, Message, Pending, Reply
-from superalign.models.human import Human, human, read_answers
+from superalign.people.files import Human, human, read_answers
 from superalign.protocols.direct import direct
 from superalign.store import open_store
 from superalign.testing.model import ModelContract

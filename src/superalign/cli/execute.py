@@ -30,7 +30,9 @@ def execute(
     show: bool = True,
 ) -> dict[str, Any]:
     """Prepare, plan and run a spec; print its record, or its plan for a dry run. Returns what `--json` prints."""
+    from superalign.cli.people import to_the_end
     from superalign.cli.terminal import bars, print_plan, print_record
+    from superalign.compute.runs import live
     from superalign.core import records
     from superalign.core.registry import find
     from superalign.store import open_store
@@ -46,8 +48,10 @@ def execute(
                 return asdict(plan)
             for remark in plan.remarks:
                 print(remark, file=sys.stderr)
-            with bars() as progress:
-                record: Record = prepared.run(progress)
+            with live(opened, spec.study, title(spec), spec.model_dump(mode="json", exclude_none=True)) as run:
+                with bars() as progress:
+                    record: Record = to_the_end(prepared, opened, run, run.progress(progress))
+                run.record = record.id
         except KeyboardInterrupt:
             print(f"\n{RESUME}", file=sys.stderr)
             raise typer.Exit(130) from None
@@ -62,6 +66,15 @@ def execute(
         print_record(record)
         print(f"report: {report or f'superalign report {record.id}'}")
     return record.summary()
+
+
+def title(spec: Spec) -> str:
+    """What a run is called before it has a record: its study, and what it is about."""
+    values = spec.model_dump(mode="json", exclude_none=True)
+    source = values.get("source")
+    about = source.get("task") if isinstance(source, dict) else None
+    about = about or next((values[k] for k in ("testbed", "world", "model", "file") if values.get(k)), "")
+    return f"{spec.study}: {about}" if about else spec.study
 
 
 def leads() -> bool:

@@ -21,6 +21,7 @@ from superalign.cli import (
     research,
     rlhf,
     run,
+    serve,
     show,
     transcript,
     units,
@@ -48,10 +49,12 @@ for module in (
     research,
     compute,
     run,
+    serve,
     show,
     transcript,
     units,
     export,
+    serve,
     demo,
 ):
     module.add(app)

@@ -1,0 +1,106 @@
+"""How a view becomes an answer: a page, its JSON twin, a form that was sent, an error that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from superalign.core.errors import UserError
+from superalign.report.view import View, absolute, fragment, framed
+from superalign.web.safety import csrf, forged
+
+if TYPE_CHECKING:
+    from superalign.web.site import Site
+
+Fields = Mapping[str, Sequence[str]]
+"""The fields of a form, each with all its values."""
+
+SCRIPTS = ("htmx.min.js", "site.js")
+FIELDS = 2_000
+"""Fields of a form, at most."""
+
+
+class NotHere(UserError):
+    """There is nothing at this address."""
+
+
+def look(path: str, show: Callable[[Request], View]) -> list[BaseRoute]:
+    """The routes of a view: the page at `path`, its JSON twin at `path.json`. Views never change anything."""
+
+    def html(request: Request) -> Response:
+        return respond(request, show(request))
+
+    def data(request: Request) -> Response:
+        return JSONResponse(show(request).data)
+
+    twin = f"{path.rstrip('/')}.json" if path != "/" else "/index.json"
+    return [Route(twin, data, methods=["GET"]), Route(path, html, methods=["GET"])]
+
+
+def act(path: str, do: Callable[[Request, Fields], Response]) -> BaseRoute:
+    """The route of a form: its fields are read, its secret is checked, then `do` is called in a thread."""
+
+    async def sent(request: Request) -> Response:
+        async with request.form(max_files=0, max_fields=FIELDS) as form:
+            fields = {name: [v for v in form.getlist(name) if isinstance(v, str)] for name in form}
+        given = request.headers.get("x-csrf") or next(iter(fields.pop("csrf", ())), "")
+        if forged(request, given):
+            raise HTTPException(403, "this form is out of date; open the page again and send it once more")
+        return await run_in_threadpool(do, request, fields)
+
+    return Route(path, sent, methods=["POST"])
+
+
+def respond(request: Request, view: View, status: int = 200) -> Response:
+    """A view as a page; without its frame where htmx asked for a part of it."""
+    if request.headers.get("hx-request") == "true" and request.headers.get("hx-boosted") != "true":
+        return HTMLResponse(str(view.body), status)
+    site: Site = request.app.state.site
+    twin = request.url.path.rstrip("/") or "/index"
+    query = f"?{request.url.query}" if request.url.query else ""
+    text = framed(
+        view,
+        absolute,
+        styles=site.asset("superalign.css"),
+        scripts=[site.asset(name) for name in (*SCRIPTS, *view.scripts)],
+        person=person(request),
+        csrf=csrf(request),
+        json=f"{twin}.json{query}" if status == 200 and request.method == "GET" else "",
+    )
+    return HTMLResponse(text, status)
+
+
+def person(request: Request) -> str:
+    """The name by which whoever sits at this browser answers; empty before it was given."""
+    return str(request.session.get("person", ""))
+
+
+def back(path: str) -> Response:
+    """After a form: to a page, by GET."""
+    return RedirectResponse(path, 303)
+
+
+def refused(request: Request, error: Exception) -> Response:
+    """A user's mistake as a page, or as JSON where JSON was asked for."""
+    status = 404 if isinstance(error, NotHere) or request.method == "GET" else 400
+    return failed(request, status, str(error))
+
+
+def failed(request: Request, status: int, message: str) -> Response:
+    """An error in words."""
+    if request.url.path.endswith(".json"):
+        return JSONResponse({"error": message}, status)
+    title = "Not here" if status == 404 else "That did not work"
+    return respond(request, View(title, fragment("fault.html", title=title, message=message), {}), status)
+
+
+def number(request: Request, name: str, default: int, low: int, high: int) -> int:
+    """A whole number of the address's query, kept within bounds; the default where it is no number."""
+    text = request.query_params.get(name, "")
+    return min(max(int(text), low), high) if text.isascii() and text.isdecimal() and len(text) < 10 else default
