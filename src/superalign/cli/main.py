@@ -23,6 +23,7 @@ from superalign.cli import (
     run,
     serve,
     show,
+    site,
     transcript,
     units,
     w2s,
@@ -55,6 +56,7 @@ for module in (
     units,
     export,
     serve,
+    site,
     demo,
 ):
     module.add(app)

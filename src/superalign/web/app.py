@@ -19,22 +19,34 @@ from superalign.core.errors import UserError
 from superalign.store.sql import SqlStore
 from superalign.web import page
 from superalign.web.page import NotHere
-from superalign.web.routes import entrance, home, live, runs
+from superalign.web.routes import entrance, home, live, runs, share
 from superalign.web.safety import LOOPBACK, Guard, TooLarge, entered
 from superalign.web.site import Site, key
 
 DAYS = 30
-OPEN = ("/static/", "/enter")
-"""Addresses that need no token."""
-ROOMS: tuple[Callable[[Site], list[BaseRoute]], ...] = (home.routes, runs.routes, live.routes, entrance.routes)
+OPEN = ("/enter", "/enter.json")
+"""Addresses that need no token, beside static files."""
+ROOMS: tuple[Callable[[Site], list[BaseRoute]], ...] = (
+    home.routes,
+    runs.routes,
+    live.routes,
+    entrance.routes,
+    share.routes,
+)
 
 
 def create(
-    store: SqlStore, *, names: Collection[str] = LOOPBACK, numbers: bool = False, token: str = "", warm: bool = True
+    store: SqlStore,
+    *,
+    names: Collection[str] = LOOPBACK,
+    numbers: bool = False,
+    token: str = "",
+    warm: bool = True,
+    static: bool = False,
 ) -> Starlette:
     """The application for a store. `names` and `numbers` say what it may be called (see `safety.Guard`); with a `token`
-    nobody comes in without it; `warm` reads all records in the background."""
-    site = Site(store, token)
+    nobody comes in without it; `warm` reads all records in the background; `static` makes pages for files."""
+    site = Site(store, token, static)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -67,7 +79,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or send it to the entrance."""
-        if scope["type"] == "http" and not scope["path"].startswith(OPEN):
+        if scope["type"] == "http" and scope["path"] not in OPEN and not scope["path"].startswith("/static/"):
             request = Request(scope)
             if not entered(request, self.token):
                 to_entrance = request.method == "GET" and not request.url.path.endswith(".json")

@@ -70,7 +70,8 @@ def respond(request: Request, view: View, status: int = 200) -> Response:
         styles=site.asset("superalign.css"),
         scripts=[site.asset(name) for name in (*SCRIPTS, *view.scripts)],
         person=person(request),
-        csrf=csrf(request),
+        csrf="" if site.static else csrf(request),
+        static=site.static,
         json=f"{twin}.json{query}" if status == 200 and request.method == "GET" else "",
     )
     return HTMLResponse(text, status)

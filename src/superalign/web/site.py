@@ -19,10 +19,10 @@ STATIC = Path(__file__).parent / "static"
 
 
 class Site:
-    """The page of one store."""
+    """The page of one store. A `static` one is asked for pages that become files."""
 
-    def __init__(self, store: SqlStore, token: str = "") -> None:
-        self.store, self.token = store, token
+    def __init__(self, store: SqlStore, token: str = "", static: bool = False) -> None:
+        self.store, self.token, self.static = store, token, static
         self.library = Library(store)
         self.assets = {p.name: p.read_bytes() for p in STATIC.iterdir() if p.suffix in (".js", ".css")}
         self.assets["superalign.css"] = styles().encode()
