@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,38 +12,21 @@ from superalign.compute.budget import Account
 from superalign.store import open_store
 from tests.compute.test_budget import walk
 from tests.compute.workers import STREAM
-
-WORKERS = Path(__file__).parent / "workers.py"
-Start = Callable[..., "subprocess.Popen[str]"]
+from tests.processes import Start, run_together, starting
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
     """`start(worker, url, ...)`; none of them outlives its test."""
-    started = []
-
-    def begin(*words: str) -> subprocess.Popen[str]:
-        pipe = subprocess.PIPE
-        started.append(subprocess.Popen([sys.executable, str(WORKERS), *words], stdin=pipe, stdout=pipe, text=True))
-        return started[-1]
-
-    yield begin
-    for worker in started:
-        worker.kill()
-        worker.communicate()
+    with starting(Path(__file__).parent / "workers.py") as begin:
+        yield begin
 
 
 def test_fifty_workers_never_hold_more_than_there_is(start: Start, tmp_path: Path) -> None:
     url = str(tmp_path / "s.sqlite")
     with open_store(url) as store:
         account = Account(store, STREAM, {"evaluations": 80, "usd": 10})
-        workers = [start("spend", url, f"p{k}", "10") for k in range(5)]
-        assert [w.stdout.readline() for w in workers if w.stdout] == ["ready\n"] * 5
-        for worker in workers:
-            assert worker.stdin is not None
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
-        assert [w.stdout.read() for w in workers if w.stdout] == ["done\n"] * 5
+        run_together([start("spend", url, f"p{k}", "10") for k in range(5)])
         rows = [event.body for event in store.read(STREAM)]
         charged = walk(rows)
         told = account.summary()

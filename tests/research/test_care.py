@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superalign.core.errors import Degenerate, SpecError
-from superalign.research.care import evaluations, schedule, tune
-from superalign.research.proposers.propose import Proposal, Told
+from superalign.research.care import schedule, tune
 from superalign.research.testbed import Baseline
 from superalign.research.testbeds.w2s_micro import w2s_micro
 from tests.research.proposers.toy import PLANTED, SPACE, score
@@ -123,12 +122,6 @@ def test_same_seed_same_care():
     first, again, other = (tune(SPACE, KNOWN, Lab(), PROBLEMS, 150, seed=s) for s in (0, 0, 1))
     assert first == again
     assert other.spent == pytest.approx(first.spent, abs=12)
-
-
-def test_a_search_is_counted_by_what_it_asked_for():
-    proposals = [Proposal("random", SPACE.method(a=k), f) for k, f in ((1, 3), (2, 12))]
-    history = [Told(proposals[0], (0.1,) * 3), Told(proposals[1], failure="killed")]
-    assert evaluations(history) == 15
 
 
 def test_care_multiplies_what_a_published_default_recovers():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from superalign.core.errors import Conflict, StoreError
+from superalign.core.errors import StoreError
 from superalign.research.ledger import Ledger, commitment, seed_of, verify
 from superalign.store import open_store
 
@@ -92,13 +92,28 @@ def test_order_is_checked(tmp_path: Path) -> None:
         assert "entry 5 was confirmed on other seeds than the key gives" in faults
 
 
-def test_a_decision_at_a_head_that_has_passed_is_refused(tmp_path: Path) -> None:
+def test_a_decision_at_a_head_that_has_passed_is_made_again(tmp_path: Path) -> None:
+    with open_store(tmp_path / "s.sqlite") as store:
+        ledger, seen = begun(store, KEY), []
+
+        def choose() -> dict[str, int]:
+            seen.append(len(ledger.entries()))
+            if len(seen) == 1:
+                Ledger(store, "c1").write("finding", "another", {"title": "meanwhile"})
+            return {"after": seen[-1]}
+
+        assert ledger.decide("score", "scorer", choose).payload == {"after": 2}
+        assert seen == [1, 2]
+        assert [e.type for e in ledger.entries()] == ["genesis", "finding", "score"]
+        assert verify(store, "c1", KEY).intact, "it was signed at the head where it was decided"
+
+
+def test_what_is_there_already_is_not_written_again(tmp_path: Path) -> None:
     with open_store(tmp_path / "s.sqlite") as store:
         ledger = begun(store)
-        head = ledger.head
-        ledger.write("finding", "proposer", {"title": "first"})
-        with pytest.raises(Conflict):
-            ledger.write("finding", "proposer", {"title": "second"}, expect=head)
+        (first,) = ledger.entries()
+        assert ledger.decide("genesis", "campaign", lambda: ledger.entries()[0]) is first
+        assert ledger.head == first.hash
 
 
 def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from superalign.core.errors import SpecError, StoreError
 from superalign.research.running import Bench, commit, development, scored, source
+from superalign.research.testbed import Problem, Tier
 from superalign.research.values import Code, typed
 from superalign.store import open_store
 from tests.research.toy import Toy
@@ -46,6 +48,18 @@ def test_what_goes_wrong_is_a_status(tmp_path: Path, method: object, status: str
         assert found["scores"] == []
 
 
+def test_a_problem_without_a_gap_is_a_status(tmp_path: Path) -> None:
+    class Flat(Toy):
+        def problem(self, family: str, seed: int, tier: Tier) -> Problem:
+            made = super().problem(family, seed, tier)
+            return replace(made, key=replace(made.key, ceiling=0.5))
+
+    with open_store(tmp_path / "s.sqlite") as store:
+        found = scored(Bench(Flat(), store), typed(Toy.space.neutral), [("a", 0)], "dev")
+    assert (found["status"], found["scores"]) == ("failed", [])
+    assert found["said"] == "a/0: the ceiling 0.500 is not above weak 0.600"
+
+
 def test_a_file_is_kept_by_its_hash(tmp_path: Path) -> None:
     with open_store(tmp_path / "s.sqlite") as store:
         code = commit(store, GOOD)
@@ -66,7 +80,7 @@ def test_a_method_is_not_handed_the_seed_of_its_problem(tmp_path: Path) -> None:
     seeds: list[int] = []
 
     class Spy(Toy):
-        def solve(self, method: object, public: object, seed: int) -> np.ndarray:  # type: ignore[override]
+        def solve(self, method: object, public: object, seed: int) -> np.ndarray:
             seeds.append(seed)
             return np.zeros(400)
 

@@ -22,9 +22,9 @@ class Toy:
     space = Space(
         (Axis("skill", (0, 1, 2, 3), 0, ordered=True), Axis("trick", ("off", "on"), "off"), Axis("idle", (0, 1, 2), 0))
     )
-    families = ("a", "b")
-    unseen = ("c",)
-    baselines = (
+    families: tuple[str, ...] = ("a", "b")
+    unseen: tuple[str, ...] = ("c",)
+    baselines: tuple[Baseline, ...] = (
         Baseline("plain", {"skill": 1}, ("skill",), "a toy"),
         Baseline("stuck", {"skill": 1}, ("idle",), "a toy that cannot be tuned"),
     )

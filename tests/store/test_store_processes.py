@@ -6,48 +6,24 @@ import itertools
 import os
 import runpy
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from superalign.store import open_store
+from tests.processes import Start, run_together, starting
 
 WORKERS = Path(__file__).parent / "workers.py"
 payload = runpy.run_path(str(WORKERS))["payload"]
 
 
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
 @pytest.fixture
 def start() -> Iterator[Start]:
     """`start(worker, url, ...)`; none of them outlives its test."""
-    started = []
-
-    def begin(*words: str) -> subprocess.Popen[str]:
-        pipe = subprocess.PIPE
-        started.append(subprocess.Popen([sys.executable, str(WORKERS), *words], stdin=pipe, stdout=pipe, text=True))
-        return started[-1]
-
-    yield begin
-    for worker in started:
-        worker.kill()
-        worker.communicate()
-
-
-def run_together(workers: list[subprocess.Popen[str]]) -> None:
-    """Let them all go at once, and wait for their end."""
-    assert [w.stdout.readline() for w in workers if w.stdout] == ["ready\n"] * len(workers)
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    assert [w.stdout.read() for w in workers if w.stdout] == ["done\n"] * len(workers)
-    assert [w.wait(timeout=120) for w in workers] == [0] * len(workers)
+    with starting(WORKERS) as begin:
+        yield begin
 
 
 def test_two_processes_append_to_one_stream(url: str, start: Start) -> None:

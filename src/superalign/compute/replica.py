@@ -44,22 +44,14 @@ class Replica(Generic[S]):
     def decide(self, choose: Callable[[S], Sequence[Row]]) -> Sequence[Row]:
         """Append the rows that `choose` wants on the newest state, in one piece, and return them.
 
-        `choose` is asked again where another process appended first, so it must not act. One of those who append at
-        the same time always gets through, so no number of them stands still. (To wait a little before the next attempt
-        made fifty of them on one SQLite file no faster: they wait for its lock already.)
+        `choose` is asked again where another process appended first, so it must not act.
         """
         with self._lock:
-            while True:
-                self._catch_up()
-                rows = choose(self._state)
-                try:
-                    self.store.append(self.stream, rows, expect=self._head)
-                except Conflict:
-                    continue
-                self._catch_up()
-                return rows
+            rows, _ = decide(self.store, self.stream, self._catch_up, lambda _: choose(self._state))
+            self._catch_up()
+            return rows
 
-    def _catch_up(self) -> None:
+    def _catch_up(self) -> str:
         for event in self.store.read(self.stream, self._position):
             try:
                 self._state.apply(event.body)
@@ -70,3 +62,22 @@ class Replica(Generic[S]):
                     "the stream is not to be believed: restore a copy of the store, or use another --store"
                 ) from error
             self._position, self._head = event.position, event.hash
+        return self._head
+
+
+def decide(
+    store: Store, stream: str, catch_up: Callable[[], str], choose: Callable[[str], Sequence[Row]]
+) -> tuple[Sequence[Row], str]:
+    """Append the rows that `choose` wants at the newest head, in one piece; return them and the head that they make.
+
+    `catch_up` reads what is new and returns the head; `choose` is told it, and asked again where another process appended
+    first. One of those who append at the same time always gets through, so no number of them stands still. (To wait a
+    little before the next attempt made fifty of them on one SQLite file no faster: they wait for its lock already.)
+    """
+    while True:
+        head = catch_up()
+        rows = choose(head)
+        try:
+            return rows, store.append(stream, rows, expect=head)
+        except Conflict:
+            continue

@@ -13,7 +13,7 @@ Every step looks at the ledger first, so that a campaign that is stopped or kill
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,32 +21,26 @@ import numpy as np
 
 from superalign.compute.budget import Account
 from superalign.compute.usage import Meter
-from superalign.core.digest import digest
 from superalign.core.errors import Degenerate
 from superalign.core.ports import Progress, Store, silent
-from superalign.research import care
-from superalign.research.inference import power_of, problems_needed
+from superalign.research.claiming import ENOUGH, committed, design, ended, proposed, published, spread, tune, used
 from superalign.research.ledger import Entry, Ledger
 from superalign.research.proposers import propose as proposing
 from superalign.research.proposers.history import simplest
 from superalign.research.proposers.propose import Proposal, Proposer, Told
-from superalign.research.running import commit, development
+from superalign.research.running import development, source
 from superalign.research.scorer.client import Scorer
 from superalign.research.space import Method
 from superalign.research.testbed import Testbed
-from superalign.research.values import Code, PreRegistration, Typed, typed
-from superalign.research.workers import Where, Workers
+from superalign.research.values import Code, Typed, method_of
+from superalign.research.workers import Workers
 
 BATCH = 8
 """Proposals at a time, whatever the number of workers: what is proposed next must not depend on the machine."""
 SEARCH = 0.2
 """The share of a budget in seconds that the search gets: as much again goes to each of three baselines."""
-LEAST = 8
-"""Problems of a claim, at least: sign flips of fewer than seven can never be significant among two claims."""
 PACE = 0.05
 """Seconds that an evaluation is thought to take before any was made."""
-ENOUGH = 0.8
-"""Power below which a registration says why it was made."""
 
 
 @dataclass
@@ -54,7 +48,6 @@ class Campaign:
     """One campaign on one store. `seconds` or `evaluations` bound the search; `most` the problems of a claim."""
 
     name: str
-    question: str
     testbed: Testbed
     proposer: Proposer
     store: Store
@@ -86,8 +79,7 @@ class Campaign:
         self.search()
         found = self.best()
         self.publish(found)
-        defaults = {b.name: self.testbed.space.method(**b.settings) for b in self.testbed.baselines}
-        self.claim("published", found, defaults, exploratory=True)
+        self.claim("published", found, published(self.testbed), exploratory=True)
         tuned = self.care()
         which = self.claim("tuned", found, tuned, exploratory=False)
         for done, check in enumerate(("same", "audit", "attack")):
@@ -136,57 +128,41 @@ class Campaign:
 
     def _recall(self) -> list[tuple[int, Proposal]]:
         """Tell the proposer what the ledger holds; returns what was proposed and never ran."""
-        proposed = {e.number: self._proposal(e) for e in self.ledger.of("propose")}
+        waiting = {e.number: self._proposal(e) for e in self.ledger.of("propose")}
         for entry in self.ledger.of("run_end"):
-            proposal = proposed.pop(int(entry.payload["proposal"]), None)
+            proposal = waiting.pop(int(entry.payload["proposal"]), None)
             if proposal is not None:
                 self._tell(proposal, entry.payload)
-        return list(proposed.items())
+        return list(waiting.items())
 
     def _write(self, proposal: Proposal) -> int:
-        method = self._committed(proposal)
-        return self.ledger.write("propose", proposal.proposer, {
-            "id": proposal.id, "proposer": proposal.proposer, "method": method.model_dump(mode="json"),
-            "rationale": proposal.rationale[:2000], "parent": proposal.parent, "fidelity": proposal.fidelity,
-        }).number  # fmt: skip
+        payload = proposed(proposal, committed(self.store, proposal.method))
+        return self.ledger.write("propose", proposal.proposer, payload).number
 
     def _score(self, waiting: Sequence[tuple[int, Proposal]]) -> None:
         """Reserve, run, settle, and only then write the ends: a kill in between charges nothing twice."""
         for fidelity in sorted({p.fidelity for _, p in waiting}):
             those = [(n, p) for n, p in waiting if p.fidelity == fidelity]
             problems, count = development(self.testbed, fidelity), fidelity * len(those)
-            methods, hold = [self._committed(p) for _, p in those], f"e{those[0][0]}"
+            methods, hold = [committed(self.store, p.method) for _, p in those], f"e{those[0][0]}"
             held = self.account.reserve(hold, self._amount([p for _, p in those]), "search")
             self._once(
                 "reserve", hold, {"account": self.account.stream, "amount": dict(held.amount), "purpose": "search"}
             )
-            before = dict(self.workers.usage)
             with Meter() as meter:
-                table = self.workers.scores(methods, problems)
-            used = {"seconds": meter.usage.wall_s} if self.seconds is not None else {"evaluations": count}
-            settled = self.account.settle(hold, used)
-            self._once("settle", hold, {"account": self.account.stream, "used": used, "evaluations": count,
+                ends = ended(self.workers, methods, problems)
+            spent = {"seconds": meter.usage.wall_s} if self.seconds is not None else {"evaluations": count}
+            settled = self.account.settle(hold, spent)
+            self._once("settle", hold, {"account": self.account.stream, "used": spent, "evaluations": count,
                                         "charged": dict(settled.charged), "overrun": dict(settled.overrun)})  # fmt: skip
-            run = {k: round(v - before.get(k, 0.0), 4) for k, v in self.workers.usage.items() if k != "peak_bytes"}
-            for k, (number, proposal) in enumerate(those):
-                payload = self._payload(number, methods[k], table[k])
-                share = {name: value / len(those) for name, value in run.items()}
-                self.ledger.write(
-                    "run_end", "worker", {**payload, "problems": [list(p) for p in problems], "usage": share}
-                )
-                self._tell(proposal, payload)
-        self.progress("search", self.used(), self.evaluations or 0)
+            for (number, proposal), end in zip(those, ends, strict=True):
+                self.ledger.write("run_end", "worker", {"proposal": number, **end})
+                self._tell(proposal, end)
+        self.progress("search", used(self.ledger), self.evaluations or 0)
 
     def _once(self, kind: Literal["reserve", "settle"], hold: str, payload: dict[str, Any]) -> None:
         if not any(e.payload["hold"] == hold for e in self.ledger.of(kind)):
             self.ledger.write(kind, "campaign", {"hold": hold, **payload})
-
-    def _payload(self, number: int, method: Typed | Code, scores: Any) -> dict[str, Any]:
-        denials = {"denials": self.workers.denials[digest(method)]} if digest(method) in self.workers.denials else {}
-        if np.isfinite(scores).all():
-            return {"proposal": number, "status": "ok", "scores": [float(s) for s in scores], "said": "", **denials}
-        said = self.workers.failures.get(digest(method), "failed: it failed in an earlier run")
-        return {"proposal": number, "status": said.partition(":")[0], "scores": [], "said": said, **denials}
 
     def _tell(self, proposal: Proposal, payload: Any) -> None:
         ok = payload["status"] == "ok"
@@ -194,26 +170,15 @@ class Campaign:
         self._told[proposal.id] = told
         self.proposer.tell(told)
 
-    def _committed(self, proposal: Proposal) -> Typed | Code:
-        if isinstance(proposal.method, proposing.Code):
-            return commit(self.store, proposal.method.text, proposal.method.function)
-        return typed(proposal.method)
-
     def _proposal(self, entry: Entry) -> Proposal:
-        from superalign.research.running import source
-
         held = entry.payload
+        given = method_of(held["method"])
         method: Method | proposing.Code
-        if held["method"]["kind"] == "code":
-            code = Code.model_validate(held["method"])
-            method = proposing.Code(source(self.store, code), code.function)
+        if isinstance(given, Code):
+            method = proposing.Code(source(self.store, given), given.function)
         else:
-            method = self.testbed.space.check(held["method"]["values"])
+            method = self.testbed.space.check(given.values)
         return Proposal(held["proposer"], method, int(held["fidelity"]), held["rationale"], held["parent"])
-
-    def used(self) -> int:
-        """Evaluations of the search so far: a method on a problem, failures counted."""
-        return care.evaluations(self._told.values())
 
     def best(self) -> Typed | Code:
         """The simplest within one standard error of the best mean on all development problems that were used.
@@ -228,10 +193,10 @@ class Campaign:
         points = [t for t in whole if not isinstance(t.proposal.method, proposing.Code)]
         top = max(whole, key=lambda t: (float(np.mean(t.scores)), t.proposal.id))
         if isinstance(top.proposal.method, proposing.Code) or not points:
-            return self._committed(top.proposal)
+            return committed(self.store, top.proposal.method)
         scores = np.array([t.scores for t in points])
         chosen = simplest(self.testbed.space, [t.proposal.method for t in points], scores)  # type: ignore[misc]
-        return self._committed(points[chosen].proposal)
+        return committed(self.store, points[chosen].proposal.method)
 
     # -- claims
 
@@ -245,26 +210,16 @@ class Campaign:
     def care(self) -> dict[str, dict[str, Any]]:
         """Tune every baseline with at least the evaluations of the search, on the same problems."""
         done = {e.payload["baseline"]: e.payload["tuned"] for e in self.ledger.of("care")}
-        problems = development(self.testbed, self.fidelity)
-        budget = max(self.used(), self.fidelity)
+        problems, budget = development(self.testbed, self.fidelity), max(used(self.ledger), self.fidelity)
         for k, baseline in enumerate(self.testbed.baselines):
             self.progress("care", k, len(self.testbed.baselines))
-            if baseline.name in done:
-                continue
-            found = care.tune(self.testbed.space, baseline, self._evaluate, problems, budget, self.seed)
-            self.ledger.write("care", "campaign", {
-                "baseline": baseline.name, "source": baseline.source, "default": dict(found.default),
-                "tuned": dict(found.tuned), "default_score": float(np.mean(found.default_scores)),
-                "tuned_score": float(np.mean(found.tuned_scores)), "evaluations": found.spent, "grid": found.grid,
-                "tried": found.tried, "search_evaluations": budget, "equal": found.equals(budget),
-            })  # fmt: skip
-            done[baseline.name] = dict(found.tuned)
+            if baseline.name not in done:
+                payload = tune(self.workers, baseline, problems, budget, self.seed)
+                self.ledger.write("care", "campaign", payload)
+                done[baseline.name] = payload["tuned"]
         return done
 
-    def _evaluate(self, methods: Sequence[Method], problems: Sequence[Where]) -> Any:
-        return self.workers.scores([typed(m) for m in methods], problems)
-
-    def claim(self, kind: str, method: Typed | Code, baselines: dict[str, dict[str, Any]], *, exploratory: bool) -> str:
+    def claim(self, kind: str, method: Typed | Code, baselines: Mapping[str, Method], *, exploratory: bool) -> str:
         """Pre-register that the method beats the baselines, and have it confirmed. Returns the registration's id."""
         for entry in self.ledger.of("prereg"):
             if bool(entry.payload["exploratory"]) == exploratory:
@@ -277,29 +232,14 @@ class Campaign:
         self.progress("confirm", 1, 1)
         return which
 
-    def _register(
-        self, kind: str, method: Typed | Code, baselines: dict[str, dict[str, Any]], exploratory: bool
-    ) -> str:
-        families = (*self.testbed.families, *self.testbed.unseen)
-        sd = self._spread(method, list(baselines.values()))
-        needed = problems_needed(self.sesoi, sd) if sd > 0 else 2 * len(families)
-        tasks = max(2, -(-LEAST // len(families)), min(-(-needed // len(families)), -(-self.most // len(families))))
-        power = power_of(self.sesoi, sd, tasks * len(families), level=self.alpha)
-        claim = PreRegistration(
-            claim=f"the method improves on the {kind} settings of {', '.join(baselines)} on {self.testbed.name}",
-            method=method, baselines={n: typed(b) for n, b in baselines.items()},
-            care={e.payload["baseline"]: int(e.payload["evaluations"]) for e in self.ledger.of("care")},
-            families=families, tasks=tasks, seeds=self.seeds, alpha=self.alpha, sesoi=self.sesoi, power=round(power, 4),
-            override=None if power >= ENOUGH else f"{needed} problems are needed for power 0.8, the most is {self.most}",
-            exploratory=exploratory, head=self.ledger.head,
+    def _register(self, kind: str, method: Typed | Code, baselines: Mapping[str, Method], exploratory: bool) -> str:
+        sd = spread(self.workers, method, baselines, development(self.testbed, self.fidelity))
+        found = design(self.testbed, sd, alpha=self.alpha, sesoi=self.sesoi, most=self.most)
+        says = f"the method improves on the {kind} settings of {', '.join(baselines)} on {self.testbed.name}"
+        why = f"{found.needed} problems are needed for power {ENOUGH}, the most is {self.most}"
+        claim = found.claim(
+            self.ledger, says, method, baselines, seeds=self.seeds, exploratory=exploratory,
+            override=None if found.power >= ENOUGH else why,
         )  # fmt: skip
-        payload = {"registration": claim.id, **claim.model_dump(mode="json")}
-        self.ledger.write("prereg", "campaign", payload)
+        self.ledger.write("prereg", "campaign", claim.payload)
         return claim.id
-
-    def _spread(self, method: Typed | Code, baselines: Sequence[dict[str, Any]]) -> float:
-        """The largest standard deviation of the method's difference to a baseline over development problems."""
-        problems = development(self.testbed, self.fidelity)
-        table = self.workers.scores([method, *(typed(b) for b in baselines)], problems)
-        apart = (table[:1] - table[1:]).std(1, ddof=1)
-        return float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0

@@ -11,7 +11,7 @@ Pure functions over `evaluate`, so that a campaign can parallelise, store and co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
@@ -22,7 +22,7 @@ from superalign.core.errors import Degenerate, SpecError
 from superalign.core.random import stream
 from superalign.research.proposers.halving import rungs
 from superalign.research.proposers.history import simplest
-from superalign.research.proposers.propose import Told, whole
+from superalign.research.proposers.propose import whole
 
 if TYPE_CHECKING:
     from superalign.core.ports import Floats, Ints
@@ -65,11 +65,6 @@ class Care:
     def equals(self, evaluations: int) -> bool:
         """Whether the baseline had at least the care of a search of that many evaluations, or all there is."""
         return self.spent >= evaluations or self.exhausted
-
-
-def evaluations(history: Iterable[Told]) -> int:
-    """How many evaluations a search asked for, failures counted."""
-    return sum(told.proposal.fidelity for told in history)
 
 
 def tune(

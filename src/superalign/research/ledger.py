@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from superalign.core.errors import Conflict, StoreError
+from superalign.compute.replica import Row, decide
+from superalign.core.errors import StoreError
 from superalign.core.ports import Store
 from superalign.core.study import now
 
@@ -28,8 +29,6 @@ SIGNED = ("score", "confirm", "verdict", "audit", "alarm")
 
 INDEX = "research"
 """The stream that names every campaign that was begun in a store."""
-
-_TRIES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +90,32 @@ class Ledger:
         """The entries of some types, oldest first."""
         return [e for e in self.entries() if e.type in types]
 
-    def write(self, kind: Type, actor: str, payload: Mapping[str, Any], expect: str | None = None) -> Entry:
-        """Append an entry. With `expect`, raises Conflict unless that is the head: what was decided at that head.
+    def write(self, kind: Type, actor: str, payload: Mapping[str, Any]) -> Entry:
+        """Append an entry. Raises StoreError for one that only the scorer may write."""
+        return self.decide(kind, actor, lambda: payload)
+
+    def decide(self, kind: Type, actor: str, choose: Callable[[], Mapping[str, Any] | Entry]) -> Entry:
+        """Append an entry with the payload that `choose` gives at the newest head, or return the entry that it gives
+        instead, because that is there already. It is asked again where somebody else wrote first, so it must not act.
 
         Raises StoreError for an entry that only the scorer may write.
         """
         if kind in SIGNED and self._key is None:
             raise StoreError(f"an entry {kind!r} is written by the scorer, not by {actor!r}")
-        for attempt in range(_TRIES):
-            head = self.head if expect is None else expect
-            body = {"time": now(), "actor": actor, "type": kind, "payload": dict(payload)}
+        chosen: Mapping[str, Any] | Entry = {}
+
+        def rows(head: str) -> list[Row]:
+            nonlocal chosen
+            chosen = choose()
+            if isinstance(chosen, Entry):
+                return []
+            body = {"time": now(), "actor": actor, "type": kind, "payload": dict(chosen)}
             if self._key is not None:
-                body["signature"] = sign(self._key, self.campaign, head, kind, payload)
-            try:
-                written = self.store.append(self.stream, [body], expect=head)
-            except Conflict:
-                if expect is not None or attempt == _TRIES - 1:
-                    raise
-                continue
-            return next(e for e in self.entries() if e.hash == written)
-        raise AssertionError("unreachable")
+                body["signature"] = sign(self._key, self.campaign, head, kind, chosen)
+            return [body]
+
+        _, head = decide(self.store, self.stream, lambda: self.head, rows)
+        return chosen if isinstance(chosen, Entry) else next(e for e in self.entries() if e.hash == head)
 
 
 def campaigns(store: Store) -> list[str]:

@@ -73,9 +73,12 @@ class Bench:
         return Ran(ran.status, ran.answers, ran.predictions, ran.said[:SAID], {**spent, **ran.usage}, ran.denials)
 
     def score(self, method: Typed | Code, problem: Problem, seed: int) -> tuple[float | None, Ran]:
-        """The performance gap that a run recovers, None where it failed."""
-        ran = self.run(method, problem.public, len(problem.key.truth), seed)
-        return (recovered(problem, ran.answers) if ran.status == "ok" else None), ran
+        """The performance gap that a run recovers; None where it failed, or its file or a gap is not there."""
+        try:
+            ran = self.run(method, problem.public, len(problem.key.truth), seed)
+            return (recovered(problem, ran.answers) if ran.status == "ok" else None), ran
+        except (Degenerate, StoreError) as error:
+            return None, Ran("failed", said=str(error)[:SAID])
 
     def _typed(self, method: Typed, public: Mapping[str, Any], seed: int) -> Ran:
         try:
@@ -139,10 +142,7 @@ def scored(bench: Bench, method: Typed | Code, problems: Sequence[tuple[str, int
     usage: dict[str, float] = {}
     denials: list[str] = []
     for family, number in problems:
-        try:
-            score, ran = bench.score(method, bench.problem(family, number, tier), TRAINING + number)
-        except (Degenerate, StoreError) as error:
-            return {"status": "failed", "scores": [], "said": str(error)[:SAID], "usage": usage, "denials": denials}
+        score, ran = bench.score(method, bench.problem(family, number, tier), TRAINING + number)
         denials += [d for d in ran.denials if d not in denials]
         for name, value in ran.usage.items():
             usage[name] = max(usage.get(name, 0.0), value) if name == "peak_bytes" else usage.get(name, 0.0) + value

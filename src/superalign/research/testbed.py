@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from typing import Protocol as Interface
 
 import numpy as np
 
-from superalign.core.errors import Degenerate, SpecError
+from superalign.core.errors import Degenerate, SpecError, nearest
 
 if TYPE_CHECKING:
     from superalign.core.ports import Floats, Ints
@@ -24,6 +24,7 @@ CLASSES = 127
 """The largest number of a class: answers are kept in a byte each."""
 
 Tier = Literal["dev", "public", "confirm"]
+TIERS: tuple[Tier, ...] = get_args(Tier)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,16 @@ class Testbed(Interface):
 
     def problem(self, family: str, seed: int, tier: Tier) -> Problem: ...
 
-    def solve(self, method: Method, public: Mapping[str, Any], seed: int) -> Floats: ...
+    def solve(self, method: Method, public: Mapping[str, Any], seed: int) -> Floats | Ints: ...
+
+
+def check_problem(testbed: Testbed, family: str, tier: str) -> None:
+    """Raises SpecError, with near names, for a family that the testbed does not have and for what is no tier."""
+    known = (*testbed.families, *testbed.unseen)
+    if family not in known:
+        raise SpecError(f"{testbed.name} has no family {family!r}; {nearest(family, known)}")
+    if tier not in TIERS:
+        raise SpecError(f"no tier is called {tier!r}; {nearest(tier, TIERS)}")
 
 
 def answers(predictions: Any, items: int) -> Ints:

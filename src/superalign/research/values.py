@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from superalign.core.digest import digest
+from superalign.core.errors import SpecError, nearest
 from superalign.core.spec import Value
 from superalign.research.space import Method
+
+if TYPE_CHECKING:
+    from superalign.research.ledger import Ledger
 
 
 class Typed(Value):
@@ -38,6 +43,12 @@ MethodSpec = Annotated[Typed | Code, Field(discriminator="kind")]
 def typed(method: Method) -> Typed:
     """A point of the space as a committed method."""
     return Typed(values=dict(method))
+
+
+def method_of(given: Any) -> Typed | Code:
+    """A committed method from its JSON. Raises ValueError for what is none."""
+    kind = Code if isinstance(given, Mapping) and given.get("kind") == "code" else Typed
+    return kind.model_validate(given)
 
 
 class PreRegistration(Value):
@@ -75,6 +86,22 @@ class PreRegistration(Value):
     def id(self) -> str:
         """The digest of everything above."""
         return digest(self.model_dump(mode="json"))[:24]
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What its `prereg` entry holds: its id and everything above."""
+        return {"registration": self.id, **self.model_dump(mode="json")}
+
+
+def registered(ledger: Ledger, which: str) -> PreRegistration:
+    """A pre-registration of the ledger by its id. Raises SpecError where there is none, and for one that was changed."""
+    held = {str(e.payload["registration"]): e.payload for e in reversed(ledger.of("prereg"))}
+    if which not in held:
+        raise SpecError(f"{which!r} is not pre-registered; {nearest(which, held)}")
+    claim = PreRegistration.model_validate({k: v for k, v in held[which].items() if k != "registration"})
+    if claim.id != which:
+        raise SpecError(f"the pre-registration {which!r} is not what its id says; register it again")
+    return claim
 
 
 class Finding(Value):

@@ -20,8 +20,9 @@ from superalign.core.ports import Progress, Store, silent
 from superalign.core.registry import sources
 from superalign.core.steps import Steps
 from superalign.research.running import Bench, scored, testbed_named
+from superalign.research.space import Method
 from superalign.research.testbed import Testbed
-from superalign.research.values import Code, Typed
+from superalign.research.values import Code, Typed, typed
 
 if TYPE_CHECKING:
     from superalign.core.ports import Floats
@@ -74,6 +75,10 @@ class Workers:
         table: Floats = rows.reshape(len(methods), len(problems)).astype(np.float64)
         table[~np.isfinite(table).all(1)] = FAILED
         return table
+
+    def evaluate(self, methods: Sequence[Method], problems: Sequence[Where]) -> Floats:
+        """`scores` of points of the space."""
+        return self.scores([typed(m) for m in methods], problems)
 
     def _note(self, method: Typed | Code, payload: dict[str, Any]) -> None:
         if payload["denials"]:

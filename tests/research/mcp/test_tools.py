@@ -352,7 +352,10 @@ def test_claims_that_cannot_be_made_are_told(room: Room) -> None:
     assert "entry 1 of the ledger is no propose" in room.refused("preregister", proposal=1, **words)
     said = room.refused("preregister", proposal=good, tasks=500, **words)
     assert "500 problems of 3 families are more than 12; ask for fewer tasks" in said
-    weak = room.refused("preregister", proposal=good, tasks=2, claim="x")
+    said = room.refused("preregister", proposal=good, tasks=2, **words)
+    assert "2 problems of 3 families are fewer than 8" in said
+    assert "ask for 3 tasks or more" in said
+    weak = room.refused("preregister", proposal=good, tasks=3, claim="x")
     assert "is seen with power 0." in weak
     assert "Say in `override` why it is registered all the same" in weak
     assert "baselines: Extra inputs" in room.refused("preregister", proposal=good, baselines={}, **words)

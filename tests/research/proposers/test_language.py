@@ -18,6 +18,7 @@ from superalign.core.types import Ask, Cost, Pending, Reply
 from superalign.models.replay import Replay
 from superalign.models.scripted import Scripted
 from superalign.research.campaign import Campaign
+from superalign.research.claiming import used
 from superalign.research.ledger import Ledger
 from superalign.research.proposers.ideas import check_code, read
 from superalign.research.proposers.language import CALLS, Language, Manner, language
@@ -424,7 +425,7 @@ def test_a_campaign_searches_by_a_model_whose_code_runs_in_the_sandbox(tmp_path:
         )
         scorer: Any = None  # a search asks it nothing
         campaign = Campaign(
-            "c1", "?", Toy(), one, store, Workers(reference, Toy(), store), scorer, evaluations=20, fidelity=4
+            "c1", Toy(), one, store, Workers(reference, Toy(), store), scorer, evaluations=20, fidelity=4
         )
         campaign.search()
         return campaign
@@ -439,7 +440,7 @@ def test_a_campaign_searches_by_a_model_whose_code_runs_in_the_sandbox(tmp_path:
         assert "No such file" in ended[3]["said"] or "Permission" in ended[3]["said"]
         program = campaign.ledger.of("propose")[2].payload["method"]
         assert store.get(f"research/code/{program['sha256']}").data.decode() == CODE  # type: ignore[union-attr]
-        assert campaign.used() == 20
+        assert used(campaign.ledger) == 20
         assert search(store, []).ledger.head == campaign.ledger.head  # it goes on without a word from the model
 
 

@@ -104,5 +104,10 @@ def test_a_campaign_is_no_path(tmp_path: Path) -> None:
 def test_a_damaged_key_is_told(tmp_path: Path) -> None:
     key_of(tmp_path, "c1")
     (tmp_path / "c1" / "key").write_text("abcd")
-    with pytest.raises(StoreError, match="holds 2 bytes, a key has 32"):
+    with pytest.raises(StoreError, match=r"holds 2 bytes, a key has 32; .* type: cp COPY .*c1/key"):
         key_of(tmp_path, "c1")
+    for damaged in ("no key at all", "ab" * 31 + "a", "é" * 64):
+        (tmp_path / "c1" / "key").write_text(damaged, encoding="utf-8")
+        said = r"c1/key holds no key in hexadecimal digits; .* so put a copy back; type: cp COPY .*c1/key"
+        with pytest.raises(StoreError, match=said):
+            key_of(tmp_path, "c1")

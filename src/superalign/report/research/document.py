@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from superalign.core.spec import Table
 from superalign.report import page, svg
@@ -45,21 +45,21 @@ SECTIONS: tuple[tuple[str, Made, bool], ...] = (
 _TABLES = {"Released results": "released", "Promised compute": "promise"}
 
 
-def html(
-    entries: Sequence[Entry],
-    verified: Verified,
-    *,
-    space: Space | None = None,
-    released: Table | None = None,
-    promise: Rows = (),
-) -> str:
+class Beside(TypedDict, total=False):
+    """What a report shows beside its ledger: `space` gives distances between methods, `released` is a table of results that
+    others released, `promise` are rows (step in days, value, series) of compute promised and delivered."""
+
+    space: Space | None
+    released: Table | None
+    promise: Rows
+
+
+def html(entries: Sequence[Entry], verified: Verified, **beside: Unpack[Beside]) -> str:
     """A campaign's report as a self-contained page, the same bytes for the same ledger.
 
-    `space` gives distances between methods, `released` a table of results that others released, `promise` rows (step in
-    days, value, series) of compute promised and delivered. Raises ReportError for a number that leads to no entry.
+    Raises ReportError for a number that leads to no entry.
     """
-    campaign = Campaign(entries, verified, space, _tables(released, promise))
-    report = build(campaign)
+    campaign, report = _begun(entries, verified, **beside)
     text = page.render(
         "research.html", css=_CSS.read_text(encoding="utf-8"), report=report, drawn=_drawn, kind=_kind,
         title="".join(written.plain(report.title)), **_appendix(campaign),
@@ -68,22 +68,20 @@ def html(
     return text
 
 
-def markdown(
-    entries: Sequence[Entry],
-    verified: Verified,
-    *,
-    space: Space | None = None,
-    released: Table | None = None,
-    promise: Rows = (),
-) -> str:
+def markdown(entries: Sequence[Entry], verified: Verified, **beside: Unpack[Beside]) -> str:
     """The same report as GitHub-flavoured Markdown; charts are left out, their values are in the tables."""
-    campaign = Campaign(entries, verified, space, _tables(released, promise))
-    report = build(campaign)
+    campaign, report = _begun(entries, verified, **beside)
     text = written.markdown(report, **_appendix(campaign))
     check_markdown(
         text, _known(campaign), frozenset(s.title for s in report.sections if not s.checked) | set(written.APPENDICES)
     )
     return text
+
+
+def _begun(entries: Sequence[Entry], verified: Verified, **beside: Unpack[Beside]) -> tuple[Campaign, Report]:
+    tables = _tables(beside.get("released"), beside.get("promise", ()))
+    campaign = Campaign(entries, verified, beside.get("space"), tables)
+    return campaign, build(campaign)
 
 
 def build(c: Campaign) -> Report:

@@ -35,7 +35,7 @@ from superalign.research.running import TRAINING, Bench
 from superalign.research.scorer.client import Scorer
 from superalign.research.scorer.desk import ScorerDesk
 from superalign.research.testbed import Problem, Testbed, Tier
-from superalign.research.values import Code, PreRegistration, Typed, typed
+from superalign.research.values import Code, PreRegistration, Typed, registered, typed
 from superalign.research.workers import FAILED, Where, Workers
 
 if TYPE_CHECKING:
@@ -141,11 +141,11 @@ class _Picking(Workers):
         return rows
 
 
-class _Careless(Campaign):
+class _Careless(Workers):
     """Scores every setting of one baseline lower but the published one, so that tuning leaves it as it was."""
 
-    def _evaluate(self, methods: Sequence[Method], problems: Sequence[Where]) -> Any:
-        table = np.array(super()._evaluate(methods, problems))
+    def evaluate(self, methods: Sequence[Method], problems: Sequence[Where]) -> Floats:
+        table = super().evaluate(methods, problems)
         victim = self.testbed.baselines[0]
         grid = list(self.testbed.space.grid(victim.settings, victim.tuned))
         published = self.testbed.space.method(**victim.settings)
@@ -176,7 +176,6 @@ class Saboteur:
 
     name: str
     workers: type[Workers] = Workers
-    campaign: type[Campaign] = Campaign
     scorer: type[Inside] = Inside
     runs_on: Callable[[Testbed], Testbed] | None = None
 
@@ -187,7 +186,7 @@ SABOTEURS = (
     Saboteur("withholds", workers=_Withholding),
     Saboteur("picks-seeds", workers=_Picking),
     Saboteur("flips-labels", runs_on=cast("Callable[[Testbed], Testbed]", _Flipped)),
-    Saboteur("under-tunes", campaign=_Careless),
+    Saboteur("under-tunes", workers=_Careless),
     Saboteur("probes", scorer=_Probing),
 )
 
@@ -212,8 +211,8 @@ def play(
     genesis = {"campaign": name, "public": public, "submissions": SUBMISSIONS, "commitment": commitment(key)}
     desk.ledger.write("genesis", "scorer", genesis)
     seen = saboteur.runs_on(testbed) if saboteur.runs_on else testbed
-    campaign = saboteur.campaign(
-        name, "", testbed, Random(space=testbed.space, seed=seed, fidelity=fidelity), store,
+    campaign = Campaign(
+        name, testbed, Random(space=testbed.space, seed=seed, fidelity=fidelity), store,
         saboteur.workers(f"{testbed.name}/{name}", seen, store), cast(Scorer, saboteur.scorer(desk)),
         evaluations=evaluations, fidelity=fidelity, most=12, seed=seed,
     )  # fmt: skip
@@ -221,7 +220,9 @@ def play(
     found = campaign.best()
     campaign.publish(found)
     which = campaign.claim("tuned", found, campaign.care(), exploratory=False)
-    return Played(desk.registered(which), desk.ledger.of("confirm")[-1], desk.ledger.entries(), Bench(testbed, store))
+    return Played(
+        registered(desk.ledger, which), desk.ledger.of("confirm")[-1], desk.ledger.entries(), Bench(testbed, store)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from superalign.research.audits.shortcut import Compared, shortcuts
 from superalign.research.ledger import Entry
 from superalign.research.running import TRAINING, Bench, scored
 from superalign.research.testbed import Problem
-from superalign.research.values import Code, PreRegistration, Typed, typed
+from superalign.research.values import Code, PreRegistration, Typed, method_of, typed
 
 if TYPE_CHECKING:
     from superalign.core.ports import Floats
@@ -164,8 +164,7 @@ def _runs(entries: Sequence[Entry]) -> list[tuple[Entry, Typed | Code]]:
     for entry in entries:
         held = methods.get(int(entry.payload["proposal"])) if entry.type == "run_end" else None
         if held is not None:
-            kind = Code if held["kind"] == "code" else Typed
-            found.append((entry, kind.model_validate(held)))
+            found.append((entry, method_of(held)))
     return found
 
 

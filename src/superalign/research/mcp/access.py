@@ -66,10 +66,6 @@ class Access:
             raise SpecError(f"entry {number} of the ledger is no {' or '.join(kinds) or 'entry'}")
         return entries[number - 1]
 
-    def used(self) -> int:
-        """Evaluations of the search so far, failures counted."""
-        return sum(len(e.payload["problems"]) for e in self.ledger.of("run_end"))
-
     def committed(self) -> dict[str, Code]:
         """The method files of this campaign by their hash."""
         methods = [e.payload["method"] for e in self.ledger.of("propose", "prereg")]

@@ -14,21 +14,18 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from superalign.core.digest import digest
 from superalign.core.errors import SpecError
 from superalign.core.spec import Value
-from superalign.research import care
-from superalign.research.inference import power_of, problems_needed
+from superalign.research.claiming import ENOUGH, committed, design, ended, proposed, published, spread, tune, used
 from superalign.research.ledger import Entry
 from superalign.research.mcp.access import Access
 from superalign.research.proposers import propose as proposing
 from superalign.research.proposers.ideas import check_code
 from superalign.research.proposers.propose import Proposal
-from superalign.research.running import commit, development
-from superalign.research.values import Code, PreRegistration, Typed, typed
-
-ENOUGH = 0.8
-"""Power below which a registration has to say why it is made."""
+from superalign.research.running import development
+from superalign.research.space import Method
+from superalign.research.values import Code, PreRegistration, Typed, method_of, registered
+from superalign.research.workers import Where
 
 
 class Propose(Value):
@@ -72,55 +69,42 @@ class Claims:
 
     def propose(self, asked: Propose) -> dict[str, Any]:
         """Commit a method and score it on the development problems, once."""
-        access, (method, idea) = self.access, self._method(asked)
-        same = {e.number for e in access.ledger.of("propose") if _committed(e) == method}
-        ended = [e for e in access.ledger.of("run_end") if e.payload["proposal"] in same]
-        known = [e for e in ended if len(e.payload["problems"]) >= access.fidelity]
+        access, idea = self.access, self._idea(asked)
+        method = committed(access.store, idea)
+        same = {e.number for e in access.ledger.of("propose") if method_of(e.payload["method"]) == method}
+        runs = [e for e in access.ledger.of("run_end") if e.payload["proposal"] in same]
+        known = [e for e in runs if len(e.payload["problems"]) >= access.fidelity]
         if known:
-            return _fate(known[0], access.used())
+            return _fate(known[0], used(access.ledger))
         self._afford(access.fidelity)
-        waiting = same - {e.payload["proposal"] for e in ended}  # what a server that was killed had begun
-        number = min(waiting) if waiting else self._write(asked, method, idea)
-        return _fate(access.write("run_end", {"proposal": number, **self._score(method)}, "worker"), access.used())
+        waiting = same - {e.payload["proposal"] for e in runs}  # what a server that was killed had begun
+        number = min(waiting) if waiting else self._write(asked, idea, method)
+        (end,) = ended(access.workers, [method], self._problems())
+        return _fate(access.write("run_end", {"proposal": number, **end}, "worker"), used(access.ledger))
 
-    def _write(self, asked: Propose, method: Typed | Code, idea: Any) -> int:
+    def _write(self, asked: Propose, idea: Method | proposing.Code, method: Typed | Code) -> int:
         access = self.access
         parent = access.entry(asked.parent, "propose").payload["id"] if asked.parent is not None else None
         proposal = Proposal(access.actor, idea, access.fidelity, asked.rationale, parent)
-        return access.write("propose", {
-            "id": proposal.id, "proposer": access.actor, "method": method.model_dump(mode="json"),
-            "rationale": asked.rationale, "parent": parent, "fidelity": access.fidelity,
-        }).number  # fmt: skip
+        return access.write("propose", proposed(proposal, method)).number
 
-    def _method(self, asked: Propose) -> tuple[Typed | Code, Any]:
+    def _idea(self, asked: Propose) -> Method | proposing.Code:
         if asked.values is not None:
             space = self.access.testbed.space
-            point = space.check({**space.neutral, **asked.values})
-            return typed(point), point
+            return space.check({**space.neutral, **asked.values})
         assert asked.code is not None
         check_code(asked.code, asked.function)
-        return commit(self.access.store, asked.code, asked.function), proposing.Code(asked.code, asked.function)
+        return proposing.Code(asked.code, asked.function)
 
     def _afford(self, evaluations: int) -> None:
-        used, most = self.access.used(), self.access.evaluations
-        if most is not None and used + evaluations > most:
-            why = (
-                f"{used} of {most} evaluations are used, and one method takes {evaluations}; pre-register what you have"
-            )
+        so_far, most = used(self.access.ledger), self.access.evaluations
+        if most is not None and so_far + evaluations > most:
+            why = f"{so_far} of {most} evaluations are used, and one method takes {evaluations}; pre-register what you have"
             self.access.write("refuse", {"what": "a proposal", "why": why})
             raise SpecError(why)
 
-    def _score(self, method: Typed | Code) -> dict[str, Any]:
-        access = self.access
-        problems, before = development(access.testbed, access.fidelity), dict(access.workers.usage)
-        (scores,) = access.workers.scores([method], problems)
-        ok = bool(np.isfinite(scores).all())
-        said = "" if ok else access.workers.failures.get(digest(method), "failed: it failed in an earlier run")
-        return {
-            "status": "ok" if ok else said.partition(":")[0], "scores": [float(s) for s in scores] if ok else [],
-            "said": said, "problems": [list(p) for p in problems],
-            "usage": {k: v - before.get(k, 0.0) for k, v in access.workers.usage.items() if k != "peak_bytes"},
-        }  # fmt: skip
+    def _problems(self) -> list[Where]:
+        return development(self.access.testbed, self.access.fidelity)
 
     # -- claims
 
@@ -128,74 +112,42 @@ class Claims:
         """Write a claim down before it is tested: the method against every baseline."""
         access = self.access
         method = self._ran(asked.proposal)
-        baselines = self._published() if asked.exploratory else self._tuned()
-        families = (*access.testbed.families, *access.testbed.unseen)
+        baselines = published(access.testbed) if asked.exploratory else self._tuned()
         genesis = access.ledger.of("genesis")[0].payload
-        alpha, sesoi = float(genesis.get("alpha", 0.05)), float(genesis.get("sesoi", 0.02))
-        sd = self._spread(method, baselines)
-        needed = -(-problems_needed(sesoi, sd) // len(families)) if sd > 0 else 2
-        tasks = asked.tasks or max(2, min(needed, -(-access.most // len(families))))
-        if tasks * len(families) > access.most + len(families):
-            raise SpecError(
-                f"{tasks} problems of {len(families)} families are more than {access.most}; ask for fewer tasks"
-            )
-        power = power_of(sesoi, sd, tasks * len(families), level=alpha)
-        if power < ENOUGH and not asked.override:
-            raise SpecError(
-                f"with {tasks} problems of each family an effect of {sesoi:g} is seen with power {power:.2f}; {needed} of "
-                f"each would do, {access.most} in all are allowed. Say in `override` why it is registered all the same"
-            )
-        claim = PreRegistration(
-            claim=asked.claim, method=method, baselines={n: typed(b) for n, b in baselines.items()},
-            care={e.payload["baseline"]: int(e.payload["evaluations"]) for e in access.ledger.of("care")},
-            families=families, tasks=tasks, seeds=asked.seeds, alpha=alpha, sesoi=sesoi, power=round(power, 4),
-            override=asked.override, exploratory=asked.exploratory, head=access.ledger.head,
+        found = design(
+            access.testbed, spread(access.workers, method, baselines, self._problems()), most=access.most,
+            alpha=float(genesis.get("alpha", 0.05)), sesoi=float(genesis.get("sesoi", 0.02)), tasks=asked.tasks,
         )  # fmt: skip
-        entry = access.write("prereg", {"registration": claim.id, **claim.model_dump(mode="json")})
+        if found.power < ENOUGH and not asked.override:
+            raise SpecError(
+                f"with {found.tasks} problems of each family an effect of {found.sesoi:g} is seen with power "
+                f"{found.power:.2f}; {-(-found.needed // len(found.families))} of each would do, {access.most} in all are "
+                "allowed. Say in `override` why it is registered all the same"
+            )
+        claim = found.claim(
+            access.ledger, asked.claim, method, baselines, seeds=asked.seeds, exploratory=asked.exploratory,
+            override=asked.override,
+        )  # fmt: skip
+        entry = access.write("prereg", claim.payload)
         return {"registration": claim.id, "entry": entry.number, **_summary(claim)}
 
     def _ran(self, number: int) -> Typed | Code:
         entry = self.access.entry(number, "propose")
-        ended = [e for e in self.access.ledger.of("run_end") if e.payload["proposal"] == number]
-        if not ended or ended[-1].payload["status"] != "ok":
+        runs = [e for e in self.access.ledger.of("run_end") if e.payload["proposal"] == number]
+        if not runs or runs[-1].payload["status"] != "ok":
             raise SpecError(f"the proposal in entry {number} did not run; register one that did")
-        return _committed(entry)
+        return method_of(entry.payload["method"])
 
-    def _published(self) -> dict[str, Mapping[str, Any]]:
-        testbed = self.access.testbed
-        return {b.name: testbed.space.method(**b.settings) for b in testbed.baselines}
-
-    def _tuned(self) -> dict[str, Mapping[str, Any]]:
+    def _tuned(self) -> dict[str, Method]:
         """Tuned settings of every baseline; tuned anew where the search has used more evaluations since."""
         access, tuned = self.access, {e.payload["baseline"]: e.payload for e in self.access.ledger.of("care")}
-        budget = max(access.used(), access.care)
+        budget = max(used(access.ledger), access.care)
         for baseline in access.testbed.baselines:
             known = tuned.get(baseline.name)
             if known is None or known["evaluations"] < min(budget, known["grid"] * access.fidelity):
-                tuned[baseline.name] = self._tune(baseline, budget)
+                found = tune(access.workers, baseline, self._problems(), budget, access.seed)
+                tuned[baseline.name] = access.write("care", found, "campaign").payload
         return {b.name: tuned[b.name]["tuned"] for b in access.testbed.baselines}
-
-    def _tune(self, baseline: Any, budget: int) -> Mapping[str, Any]:
-        access = self.access
-        problems = development(access.testbed, access.fidelity)
-
-        def evaluate(methods: Any, where: Any) -> Any:
-            return access.workers.scores([typed(m) for m in methods], where)
-
-        found = care.tune(access.testbed.space, baseline, evaluate, problems, budget, access.seed)
-        return access.write("care", {
-            "baseline": baseline.name, "source": baseline.source, "default": dict(found.default),
-            "tuned": dict(found.tuned), "default_score": float(np.mean(found.default_scores)),
-            "tuned_score": float(np.mean(found.tuned_scores)), "evaluations": found.spent, "grid": found.grid,
-            "tried": found.tried, "search_evaluations": budget, "equal": found.equals(budget),
-        }, "campaign").payload  # fmt: skip
-
-    def _spread(self, method: Typed | Code, baselines: Mapping[str, Mapping[str, Any]]) -> float:
-        """The largest standard deviation of the method's difference to a baseline over development problems."""
-        problems = development(self.access.testbed, self.access.fidelity)
-        table = self.access.workers.scores([method, *(typed(b) for b in baselines.values())], problems)
-        apart = (table[:1] - table[1:]).std(1, ddof=1)
-        return float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
 
     # -- confirmation
 
@@ -203,12 +155,7 @@ class Claims:
         """Ask for a confirmation, and at the second request, if it is approved, have it made."""
         access, which = self.access, asked.registration
         access.check_open()
-        found = [e for e in access.ledger.of("prereg") if e.payload["registration"] == which]
-        if not found:
-            raise SpecError(f"{which!r} is not pre-registered; call preregister first")
-        claim = PreRegistration.model_validate({k: v for k, v in found[0].payload.items() if k != "registration"})
-        if claim.id != which:
-            raise SpecError(f"the pre-registration {which!r} is not what its id says; register it again")
+        claim = registered(access.ledger, which)
         if not any(e.payload["registration"] == which for e in access.ledger.of("confirm")):
             decision = access.gate.request(claim)
             if decision is None:
@@ -221,17 +168,12 @@ class Claims:
         return {"status": "confirmed", "row": standing(access, which)}
 
 
-def _committed(entry: Entry) -> Typed | Code:
-    given = entry.payload["method"]
-    return (Code if given["kind"] == "code" else Typed).model_validate(given)
-
-
-def _fate(entry: Entry, used: int) -> dict[str, Any]:
+def _fate(entry: Entry, evaluations: int) -> dict[str, Any]:
     held = entry.payload
     scores = [round(s, 4) for s in held["scores"]]
     return {
         "proposal": held["proposal"], "status": held["status"], "said": held["said"], "dev_scores": scores,
-        "dev_score": round(float(np.mean(held["scores"])), 4) if scores else None, "evaluations_used": used,
+        "dev_score": round(float(np.mean(held["scores"])), 4) if scores else None, "evaluations_used": evaluations,
     }  # fmt: skip
 
 

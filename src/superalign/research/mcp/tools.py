@@ -19,6 +19,7 @@ from superalign.core.errors import SpecError, nearest
 from superalign.core.spec import Value
 from superalign.core.steps import decode
 from superalign.core.study import versions
+from superalign.research.claiming import used
 from superalign.research.mcp.access import Access
 from superalign.research.mcp.claims import Claims, Confirm, Propose, Register, standing
 from superalign.research.mcp.server import Server, Tool
@@ -123,7 +124,7 @@ class Desk:
         status = access.ask("status")
         return {
             "campaign": own, "rows": places + [{"rank": None, **r} for r in rows if r["verdict"] is None],
-            "budget_left": status["left"], "datasets": status["datasets"], "evaluations_used": access.used(),
+            "budget_left": status["left"], "datasets": status["datasets"], "evaluations_used": used(access.ledger),
             "head": status["head"],
         }  # fmt: skip
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from superalign.core.errors import Conflict, StoreError, SuperalignError
+from superalign.core.errors import StoreError, SuperalignError
 from superalign.research.ledger import INDEX, Ledger, commitment
 from superalign.research.running import Bench, testbed_named
 from superalign.research.sandbox import linux
@@ -52,19 +52,16 @@ def begun(ledger: Ledger, genesis: Mapping[str, Any], key: bytes) -> Mapping[str
 
     Raises StoreError where it commits to another key.
     """
-    entries = ledger.entries()
-    if not entries:
+    if not ledger.entries():
         ledger.store.append(INDEX, [{"campaign": ledger.campaign}])
-        try:
-            return ledger.write("genesis", "scorer", {**genesis, "commitment": commitment(key)}, expect="").payload
-        except Conflict:
-            entries = ledger.entries()
-    if entries[0].payload.get("commitment") != commitment(key):
+    asked = {**genesis, "commitment": commitment(key)}
+    first = ledger.decide("genesis", "scorer", lambda: next(iter(ledger.entries()), asked)).payload
+    if first.get("commitment") != commitment(key):
         raise StoreError(
             f"the key here is not the one that {ledger.campaign} commits to in its first entry; it was begun elsewhere, so "
             "bring its key along: the folder `research` beside the store"
         )
-    return entries[0].payload
+    return first
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from superalign.core.errors import Degenerate, StoreError
 from superalign.core.random import stream
 from superalign.research.inference import paired, proportion
 from superalign.research.ledger import seed_of
@@ -59,10 +58,7 @@ def confirm(claim: PreRegistration, bench: Bench, key: bytes) -> dict[str, Any]:
 def _scores(bench: Bench, method: Typed | Code, problem: Problem, training: list[int]) -> tuple[list[float], str]:
     scores = []
     for seed in training:
-        try:
-            score, ran = bench.score(method, problem, seed)
-        except (Degenerate, StoreError) as error:
-            return [], str(error)
+        score, ran = bench.score(method, problem, seed)
         if score is None:
             return [], f"{ran.status}: {ran.said}"
         scores.append(score)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from superalign.core.digest import digest
-from superalign.core.errors import Conflict, SpecError, nearest
+from superalign.core.errors import SpecError, nearest
 from superalign.core.ports import Store
 from superalign.core.steps import encode
 from superalign.research import alarms
@@ -25,7 +25,7 @@ from superalign.research.running import TRAINING, Bench, source
 from superalign.research.scorer import confirmation, judging
 from superalign.research.scorer.wire import Answer
 from superalign.research.testbed import Problem, answers
-from superalign.research.values import Code, PreRegistration, Typed
+from superalign.research.values import Code, method_of, registered
 
 BALANCED = 0.6
 """A problem whose largest class has less than this share is balanced: one class for all is no honest answer."""
@@ -37,11 +37,6 @@ _COMPLETE: Mapping[str, Any] = {
     "audit": "complete", "status": "pass", "statistic": None, "low": None, "high": None, "evidence": [],
     "says": "every audit that applies was run", "qualifier": None,
 }  # fmt: skip
-
-
-def _method(given: Any) -> Typed | Code:
-    kind = Code if isinstance(given, Mapping) and given.get("kind") == "code" else Typed
-    return kind.model_validate(given)
 
 
 class ScorerDesk:
@@ -101,7 +96,7 @@ class ScorerDesk:
         """Run a committed method on a public problem and submit its predictions."""
         dataset = str(request["dataset"])
         problem = self.problem(dataset)
-        method = _method(request["method"])
+        method = method_of(request["method"])
         ran = self.bench.run(method, problem.public, len(problem.key.truth), TRAINING)
         if ran.answers is None:
             raise SpecError(f"the method did not run on {dataset}: {ran.status}: {ran.said}")
@@ -114,21 +109,17 @@ class ScorerDesk:
         return self._submitted(str(request["dataset"]), problem, given, str(request.get("run", "")))
 
     def _submitted(self, dataset: str, problem: Problem, given: Any, run: str) -> dict[str, Any]:
-        by = run[:100]
         self._watch(dataset, problem, given)
-        while True:
-            head = self.ledger.head
-            ladder = self._ladder(dataset, problem)
-            _, answer = ladder.submit(given == problem.key.truth)
-            told = {"dataset": dataset, "run": by, "predictions": digest(given.astype(np.int8)), "n": len(given),
-                    "improved": answer.improved, "best": answer.best, "left": answer.left}  # fmt: skip
-            try:
-                number = self.ledger.write("score", "scorer", told, expect=head).number
-            except Conflict:
-                continue
-            gap = problem.key.ceiling - problem.key.weak
-            return {"improved": answer.improved, "best": answer.best, "left": answer.left, "entry": number,
-                    "pgr_of_best": round((answer.best - problem.key.weak) / gap, 3) if gap > 0 else None}  # fmt: skip
+        said = {"dataset": dataset, "run": run[:100], "predictions": digest(given.astype(np.int8)), "n": len(given)}
+
+        def told() -> dict[str, Any]:
+            _, answer = self._ladder(dataset, problem).submit(given == problem.key.truth)
+            return {**said, "improved": answer.improved, "best": answer.best, "left": answer.left}
+
+        entry = self.ledger.decide("score", "scorer", told)
+        best, gap = entry.payload["best"], problem.key.ceiling - problem.key.weak
+        return {"improved": entry.payload["improved"], "best": best, "left": entry.payload["left"], "entry": entry.number,
+                "pgr_of_best": round((best - problem.key.weak) / gap, 3) if gap > 0 else None}  # fmt: skip
 
     def _watch(self, dataset: str, problem: Problem, given: Any) -> None:
         """Keep the answers, and write down each alarm once. Kept answers are the scorer's own: nobody is told them."""
@@ -169,38 +160,22 @@ class ScorerDesk:
         Raises SpecError for what was not registered, or was changed since.
         """
         which = str(request["registration"])
-        found = [e for e in self.ledger.of("confirm") if e.payload["registration"] == which]
-        if not found:
-            payload = confirmation.confirm(self.registered(which), self.bench, self._key)
-            while not found:  # between two looks another scorer may have written it
-                head = self.ledger.head
-                found = [e for e in self.ledger.of("confirm") if e.payload["registration"] == which]
-                if not found:
-                    try:
-                        found = [self.ledger.write("confirm", "scorer", payload, expect=head)]
-                    except Conflict:
-                        continue
-        return {"entry": found[0].number, "status": found[0].payload["status"]}
+        found = self._confirmed(which)
+        if found is None:
+            payload = confirmation.confirm(registered(self.ledger, which), self.bench, self._key)
+            # between two looks another scorer may have written it
+            found = self.ledger.decide("confirm", "scorer", lambda: self._confirmed(which) or payload)
+        return {"entry": found.number, "status": found.payload["status"]}
 
-    def registered(self, which: str) -> PreRegistration:
-        """A pre-registration of the ledger whose content still has its id. Raises SpecError otherwise."""
-        for entry in self.ledger.of("prereg"):
-            if entry.payload["registration"] == which:
-                claim = PreRegistration.model_validate({k: v for k, v in entry.payload.items() if k != "registration"})
-                if claim.id != which:
-                    raise SpecError(f"the pre-registration {which!r} is not what its id says; register it again")
-                return claim
-        raise SpecError(f"{which!r} is not pre-registered; {nearest(which, self._registered())}")
-
-    def _registered(self) -> list[str]:
-        return [str(e.payload["registration"]) for e in self.ledger.of("prereg")]
+    def _confirmed(self, which: str) -> Entry | None:
+        return next((e for e in self.ledger.of("confirm") if e.payload["registration"] == which), None)
 
     def same(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Compare the baselines of a registration with themselves: how often a difference is seen where there is none."""
         done = [e for e in self.ledger.of("audit") if e.payload["audit"] == "a-a"]
         if done:
             return {"entry": done[0].number}
-        claim = self.registered(str(request["registration"]))
+        claim = registered(self.ledger, str(request["registration"]))
         pairs, problems = int(request.get("pairs", 40)), int(request.get("problems", 20))
         payload = confirmation.same(claim, self.bench, self._key, pairs, problems)
         return {"entry": self.ledger.write("audit", "scorer", payload).number}
@@ -210,16 +185,15 @@ class ScorerDesk:
         from superalign.research.audits.suite import audit
 
         which = str(request["registration"])
-        claim = self.registered(which)
-        confirmed = [e for e in self.ledger.of("confirm") if e.payload["registration"] == which]
-        if not confirmed:
+        claim, confirmed = registered(self.ledger, which), self._confirmed(which)
+        if confirmed is None:
             raise SpecError(f"{which!r} is not confirmed; there is nothing to audit yet")
         done = self._audited(which)
         if "complete" not in done:
             store = self.bench.store
             codes = [m for m in (claim.method, *claim.baselines.values()) if isinstance(m, Code)]
             results = audit(
-                claim, confirmed[0], self.ledger.entries(), self.bench, {c.sha256: source(store, c) for c in codes}
+                claim, confirmed, self.ledger.entries(), self.bench, {c.sha256: source(store, c) for c in codes}
             )
             for result in results:
                 if result.audit not in done:
@@ -249,7 +223,7 @@ class ScorerDesk:
         confirmed, given = self.ledger.of("confirm"), self.ledger.of("verdict")
         last = max((e.number for e in [*confirmed, *self.ledger.of("audit")]), default=0)
         if not any(e.number > last for e in given):
-            for payload in judging.judge([(self.registered(str(e.payload["registration"])), e) for e in confirmed],
-                                         self.ledger.of("audit")):  # fmt: skip
+            claims = [(registered(self.ledger, str(e.payload["registration"])), e) for e in confirmed]
+            for payload in judging.judge(claims, self.ledger.of("audit")):
                 self.ledger.write("verdict", "scorer", payload)
         return {"entries": [e.number for e in self.ledger.of("verdict") if e.number > last]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,7 +23,8 @@ def judge(confirmed: Sequence[tuple[PreRegistration, Entry]], audits: Sequence[E
         Confirmed(claim.id, comparisons(entry), claim.sesoi, claim.alpha, qualifiers(claim, audits))
         for claim, entry in confirmed
     ]
-    return [_payload(c, e, v) for (c, e), v in zip(confirmed, verdicts(claims), strict=True)]
+    judged = zip(confirmed, claims, verdicts(claims), strict=True)
+    return [_payload(claim, entry, found.comparisons, verdict) for (claim, entry), found, verdict in judged]
 
 
 def comparisons(entry: Entry) -> dict[str, Paired]:
@@ -46,14 +47,16 @@ def qualifiers(claim: PreRegistration, audits: Sequence[Entry]) -> tuple[Qualifi
     return tuple(found)
 
 
-def _payload(claim: PreRegistration, entry: Entry, verdict: Verdict) -> dict[str, Any]:
+def _payload(
+    claim: PreRegistration, entry: Entry, by_baseline: Mapping[str, Paired], verdict: Verdict
+) -> dict[str, Any]:
     comparison = verdict.comparison
     word = "no evidence" if "audit-failed" in verdict.qualifiers and verdict.word == "improves" else verdict.word
     numbers = asdict(comparison) if comparison is not None else {"estimate": None, "low": None, "high": None}
     adjusted = verdict.p_adjusted if verdict.word == "improves" else verdict.adjusted.get(verdict.deciding, 1.0)
     per_baseline = {
         name: {**asdict(found), "word": verdict.words[name], "p_adjusted": verdict.adjusted[name]}
-        for name, found in comparisons(entry).items()
+        for name, found in by_baseline.items()
     }
     return {
         "registration": claim.id, "claim": claim.claim, "word": word, "qualifiers": list(verdict.qualifiers),

@@ -34,11 +34,13 @@ def key_of(home: Path, campaign: str) -> bytes:
     found = os.stat(path)
     if found.st_mode & 0o077:
         raise StoreError(f"{path} can be read by others (mode {found.st_mode & 0o777:o}); type: chmod 600 {path}")
-    key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    lost = f"without it the campaign cannot be confirmed, so put a copy back; type: cp COPY {path}"
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii"))
+    except ValueError as error:
+        raise StoreError(f"{path} holds no key in hexadecimal digits; {lost}") from error
     if len(key) != BYTES:
-        raise StoreError(
-            f"{path} holds {len(key)} bytes, a key has {BYTES}; without it the campaign cannot be confirmed"
-        )
+        raise StoreError(f"{path} holds {len(key)} bytes, a key has {BYTES}; {lost}")
     return key
 
 

@@ -14,19 +14,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from superalign.core.driver import play
-from superalign.core.errors import SpecError, nearest
 from superalign.core.random import derive, stream
 from superalign.core.registry import build
 from superalign.core.types import Seat
 from superalign.protocols.monitoring import MODES
 from superalign.protocols.trusted_monitoring import trusted_monitoring
 from superalign.research.space import Axis, Method, Space
-from superalign.research.testbed import Baseline, Key, Problem, Tier
+from superalign.research.testbed import TIERS, Baseline, Key, Problem, Tier, check_problem
 from superalign.tasks.games import control
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ SHIFTS, ACTIONS = 250, 20
 SPLITS = 4
 """Divisions of the images into those that models learn from and those that are acted on: a problem has one of them.
 Players are trained once for each, some .3 s."""
-TIERS = get_args(Tier)
 FLOOR = 1e-9
 """The least probability of a monitor, as in the game."""
 
@@ -122,14 +120,11 @@ class DigitsControl:
     space = SPACE
     families: tuple[str, ...] = tuple(FAMILIES)[:-UNSEEN]
     unseen: tuple[str, ...] = tuple(FAMILIES)[-UNSEEN:]
-    baselines = BASELINES
+    baselines: tuple[Baseline, ...] = BASELINES
 
     def problem(self, family: str, seed: int, tier: Tier) -> Problem:
         """Shifts drawn from the actions on the tier's images; some 10 ms. SpecError for an unknown family or tier."""
-        if family not in FAMILIES:
-            raise SpecError(f"{self.name} has no family {family!r}; {nearest(family, FAMILIES)}")
-        if tier not in TIERS:
-            raise SpecError(f"no tier is called {tier!r}; {nearest(tier, TIERS)}")
+        check_problem(self, family, tier)
         rng = stream(seed, "research/digits-control", family, tier)
         split = int(rng.integers(SPLITS))
         done = _actions(FAMILIES[family], split)

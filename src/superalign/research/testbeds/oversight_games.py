@@ -14,13 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, logit
 
 from superalign.core.driver import play
-from superalign.core.errors import SpecError, nearest
 from superalign.core.random import derive, stream
 from superalign.core.registry import build
 from superalign.core.types import Item, Judgment, Protocol, Seat
@@ -30,7 +29,7 @@ from superalign.protocols.debate import debate
 from superalign.protocols.direct import direct
 from superalign.protocols.expert import expert
 from superalign.research.space import Axis, Method, Space
-from superalign.research.testbed import Baseline, Key, Problem, Tier
+from superalign.research.testbed import TIERS, Baseline, Key, Problem, Tier, check_problem
 from superalign.tasks.games.digits import digits, pictured
 from superalign.tasks.games.evidence import evidence
 
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 TRAIN, TEST = 20, 80
 ROUNDS = 3
 QUOTES = ("trusted", "checked")
-TIERS = get_args(Tier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +121,11 @@ class OversightGames:
     space = SPACE
     families: tuple[str, ...] = tuple(name for name in FAMILIES if name not in UNSEEN)
     unseen: tuple[str, ...] = UNSEEN
-    baselines = BASELINES
+    baselines: tuple[Baseline, ...] = BASELINES
 
     def problem(self, family: str, seed: int, tier: Tier) -> Problem:
         """Fresh questions and their recorded games: some .3 s. SpecError for an unknown family or tier."""
-        if family not in FAMILIES:
-            raise SpecError(f"{self.name} has no family {family!r}; {nearest(family, FAMILIES)}")
-        if tier not in TIERS:
-            raise SpecError(f"no tier is called {tier!r}; {nearest(tier, TIERS)}")
+        check_problem(self, family, tier)
         rng = stream(seed, "research/oversight-games", family, tier)
         items, truth = _questions(FAMILIES[family].game, tier, rng)
         records, known = _recorded(FAMILIES[family], items, rng)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from superalign.learners.neighbours import neighbour_mean
 from superalign.models.text import Vocabulary
 from superalign.research.inference import paired
 from superalign.research.space import Axis, Method, Space
-from superalign.research.testbed import Key, Problem, Tier
+from superalign.research.testbed import Key, Problem, Tier, check_problem
 from superalign.research.testbeds import w2s_micro
 from superalign.research.testbeds.ridge import design, fit, probability
 from superalign.research.testbeds.sentence_sets import SentenceSet, Topic, generated, given, names_of
@@ -104,10 +104,7 @@ class W2SEmbed(w2s_micro.W2SMicro):
 
         SpecError for an unknown family or tier.
         """
-        if family not in self._sets:
-            raise SpecError(f"{self.name} has no family {family!r}; {nearest(family, self._sets)}")
-        if tier not in get_args(Tier):
-            raise SpecError(f"no tier is called {tier!r}; {nearest(tier, get_args(Tier))}")
+        check_problem(self, family, tier)
         items, truth = self._sets[family].items[tier], self._sets[family].answers[tier]
         y = truth.astype(np.float64)
         share = min(1.0, len(items) / sum(SIZES))

@@ -14,16 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, logit
 
-from superalign.core.errors import SpecError, nearest
 from superalign.core.random import stream
 from superalign.learners.hardening import harden
 from superalign.research.space import Axis, Method, Space
-from superalign.research.testbed import Baseline, Key, Problem, Tier
+from superalign.research.testbed import Baseline, Key, Problem, Tier, check_problem
 from superalign.research.testbeds.ridge import design, fit, probability
 
 if TYPE_CHECKING:
@@ -115,14 +114,11 @@ class W2SMicro:
     space = SPACE
     families: tuple[str, ...] = ("0", "1", "2")
     unseen: tuple[str, ...] = ("3", "4")
-    baselines = BASELINES
+    baselines: tuple[Baseline, ...] = BASELINES
 
     def problem(self, family: str, seed: int, tier: Tier) -> Problem:
         """World, items, weak supervisor and ceiling; about 20 ms. SpecError for an unknown family or tier."""
-        if family not in FAMILIES:
-            raise SpecError(f"w2s-micro has no family {family!r}; {nearest(family, FAMILIES)}")
-        if tier not in get_args(Tier):
-            raise SpecError(f"no tier is called {tier!r}; {nearest(tier, get_args(Tier))}")
+        check_problem(self, family, tier)
         weak_x, strong_x, y = _draw(FAMILIES[family], stream(seed, "research/w2s-micro", family, tier))
         labelled, items = slice(LABELLED), LABELLED + UNLABELLED
         train, test = slice(LABELLED, items), slice(items, None)

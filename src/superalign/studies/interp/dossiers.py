@@ -1,4 +1,4 @@
-"""From examined units to dossiers: what a page shows of each."""
+"""From examined units to dossiers: what a page shows of each, and how it is kept."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from superalign.core.digest import digest
+from superalign.core.ports import Store
 from superalign.interp.calibrate import fit
 from superalign.interp.corpus import SPLITS, Windows
-from superalign.interp.dossier import Dossier, Excerpt
+from superalign.interp.dossier import Dossier, Excerpt, to_json
 from superalign.interp.evidence import Evidence
 from superalign.interp.units import Explanation, Failed, Simulator
 from superalign.studies.interp.group import Group
@@ -36,6 +38,14 @@ def dossiers(
     shown = [_excerpted(e) for e in group.evidence]
     simulated = _simulated(group, simulator, [windows for windows, _ in shown], calibrate or CALIBRATE)
     return [_dossier(group, k, shown[k], simulated[k], truth[k] if truth else None, effects) for k in range(len(group))]
+
+
+def keep(store: Store, name: str, shown: Sequence[Dossier]) -> dict[str, str]:
+    """Keep dossiers as one artifact, a line of JSON each; what the record calls it, with its key."""
+    data = "\n".join(map(to_json, shown)).encode()
+    key = f"interp/units/{digest(data)[:32]}"
+    store.put(key, data, {"units": len(shown)})
+    return {f"units/{name}": key}
 
 
 def _excerpted(evidence: Evidence) -> tuple[Windows, list[str]]:

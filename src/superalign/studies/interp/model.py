@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,12 @@ from superalign.core.steps import Steps
 from superalign.core.study import Plan, Planned
 from superalign.interp import metrics
 from superalign.interp.corpus import Corpus, build
-from superalign.interp.dossier import Dossier, to_json
+from superalign.interp.dossier import Dossier, from_json
 from superalign.interp.evidence import Evidence
 from superalign.interp.predicates.tables import Tables
 from superalign.interp.units import Kind, Unit
 from superalign.store import beside
-from superalign.studies.interp.dossiers import dossiers
+from superalign.studies.interp.dossiers import dossiers, keep
 from superalign.studies.interp.group import Group, examine
 from superalign.studies.interp.kept import Kept
 from superalign.studies.interp.record import model_record
@@ -109,9 +110,12 @@ class Prepared:
             groups[kind] = self.examined(kind, self.subject, frames, speak, progress, scorers=False)
         if "random-weights" in spec.controls:
             groups["random-weights"] = self.permuted(speak, progress)
+        artifacts: dict[str, str] = {}
+        for site, of in groupby(shown, key=lambda dossier: dossier.unit.site):
+            artifacts |= keep(self.store, site, list(of))
         return model_record(
             spec, f"{len(shown):,} {title} of {self.subject.name}, explained by {spec.explainer}", groups,
-            self._keep(shown), self._notes(), coder.table(self.subject, self.corpus, encoders, self.steps, progress),
+            artifacts, self._notes(), coder.table(self.subject, self.corpus, encoders, self.steps, progress),
         )  # fmt: skip
 
     def frames(self) -> dict[str, Encoder | None]:
@@ -207,18 +211,6 @@ class Prepared:
         progress("dossiers", len(groups), len(groups))
         return found
 
-    def _keep(self, shown: Sequence[Dossier]) -> dict[str, str]:
-        """The dossiers as one artifact per site, one line of JSON each."""
-        by_site: dict[str, list[str]] = {}
-        for dossier in shown:
-            by_site.setdefault(dossier.unit.site, []).append(to_json(dossier))
-        keys = {}
-        for site, lines in by_site.items():
-            data = "\n".join(lines).encode()
-            keys[f"units/{site}"] = f"interp/units/{digest(data)[:32]}"
-            self.store.put(keys[f"units/{site}"], data, {"site": site, "units": len(lines)})
-        return keys
-
     def _notes(self) -> list[str]:
         corpus = self.corpus
         stale = int((~corpus.new).sum())
@@ -256,8 +248,6 @@ def selected(units: str, width: int, seed: int, site: str) -> np.ndarray:
 
 def kept_dossiers(record: Record, store: Store) -> list[Dossier]:
     """The dossiers behind a record. Raises SpecError for a record without units."""
-    from superalign.interp.dossier import from_json
-
     keys = [key for name, key in record.artifacts.items() if name.startswith("units/")]
     if not keys:
         raise SpecError(f"{record.id} holds no units; `superalign interp` makes records that do")

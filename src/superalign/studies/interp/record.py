@@ -199,9 +199,7 @@ def _less(groups: Mapping[str, Sequence[Group]], main: str) -> Table:
         apart = gap(_by_index(trained, PRIMARY), _by_index(permuted, PRIMARY))
         rows.append((trained.site, "score", apart.value, apart.low, apart.high, apart.n))
         for bound in sorted(trained.bounds):
-            difference = gap(
-                dict(enumerate_numbers(trained.each[bound])), dict(enumerate_numbers(permuted.each[bound]))
-            )
+            difference = gap(_by_place(trained.each[bound]), _by_place(permuted.each[bound]))
             rows.append(
                 (trained.site, bound.replace("_", " "), difference.value, difference.low, difference.high, difference.n)
             )
@@ -209,9 +207,8 @@ def _less(groups: Mapping[str, Sequence[Group]], main: str) -> Table:
     return Table(title="Trained less permuted weights", columns=columns, rows=tuple(rows))
 
 
-def enumerate_numbers(numbers: Sequence[Number]) -> list[tuple[str, Number]]:
-    """Numbers by their place."""
-    return [(str(k), n) for k, n in enumerate(numbers)]
+def _by_place(numbers: Sequence[Number]) -> dict[str, Number]:
+    return {str(k): n for k, n in enumerate(numbers)}
 
 
 def _by_index(group: Group, score: str) -> dict[str, Number]:

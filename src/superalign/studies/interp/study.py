@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from superalign.core.digest import digest
 from superalign.core.ports import Progress, Store, silent
 from superalign.core.spec import Record
 from superalign.core.steps import Steps
 from superalign.core.study import Plan, Study
 from superalign.core.study import Prepared as Ready
-from superalign.interp.dossier import to_json
 from superalign.report.numbers import counted
 from superalign.studies.interp.spec import Interp
 
@@ -48,6 +46,7 @@ class Planted:
 
     def run(self, progress: Progress = silent) -> Record:
         from superalign.studies.interp import compiled, planted
+        from superalign.studies.interp.dossiers import keep
         from superalign.studies.interp.record import compiled_record, planted_record
 
         studied = planted.studied if self.spec.world == "planted" else compiled.studied
@@ -59,9 +58,7 @@ class Planted:
             found, shown = studied(seed, steps, tokens=self.spec.tokens, progress=progress)
             seen.append(found)
             if done == 0:  # pages show one world; the numbers are of all
-                data = "\n".join(to_json(d) for d in shown).encode()
-                artifacts["units/planted"] = f"interp/units/{digest(data)[:32]}"
-                self.store.put(artifacts["units/planted"], data, {"units": len(shown)})
+                artifacts = keep(self.store, "planted", shown)
         progress("worlds", len(self.spec.seeds), len(self.spec.seeds))
         return record_of(self.spec, seen, artifacts)
 

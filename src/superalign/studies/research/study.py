@@ -72,7 +72,7 @@ class Prepared:
         try:
             with Scorer(self.store.url, spec.campaign, home, self.genesis()) as scorer:  # type: ignore[attr-defined]
                 Campaign(
-                    spec.campaign, spec.question, self.testbed, self.proposer, self.store, workers, scorer,
+                    spec.campaign, self.testbed, self.proposer, self.store, workers, scorer,
                     seconds=spec.seconds, evaluations=spec.evaluations, fidelity=spec.fidelity, alpha=spec.alpha,
                     sesoi=spec.sesoi, seeds=spec.seeds, most=spec.problems, seed=spec.seed, pairs=spec.pairs,
                     progress=progress,
