@@ -144,3 +144,12 @@ def test_foreign_entries_are_told(tmp_path: Path) -> None:
     with open_store(tmp_path / "s.sqlite") as store:
         store.append("research/c1", [{"hello": 1}])
         assert "was not written by superalign" in verify(store, "c1").faults[0]
+
+
+def test_a_key_that_is_none_is_told(tmp_path: Path) -> None:
+    with open_store(tmp_path / "s.sqlite") as store:
+        whole(store)
+        for forged in ("not hexadecimal", 7):
+            Ledger(store, "c1").write("sign_off", "eve", {"key": forged})
+        faults = verify(store, "c1", KEY).faults
+        assert sum("publishes a key that is not in hexadecimal digits" in f for f in faults) == 2

@@ -177,8 +177,9 @@ def verify(store: Store, campaign: str, key: bytes | None = None) -> Verified:
     if not entries:
         return Verified(0, "", 0, (f"there is no ledger of {campaign!r}",))
     faults = _order(entries)
-    published = [bytes.fromhex(e.payload["key"]) for e in entries if e.type == "sign_off" and "key" in e.payload]
-    known = published[0] if published else key
+    published, unread = _published(entries)
+    faults += unread
+    known = published if published is not None else key
     checked = 0
     if known is not None:
         if commitment(known) != entries[0].payload.get("commitment"):
@@ -189,6 +190,18 @@ def verify(store: Store, campaign: str, key: bytes | None = None) -> Verified:
     unsigned = [e.number for e in entries if e.type in SIGNED and not e.signature]
     faults += [f"entry {n} is of the scorer's kind but not signed" for n in unsigned]
     return Verified(len(entries), entries[-1].hash, checked, tuple(faults))
+
+
+def _published(entries: list[Entry]) -> tuple[bytes | None, list[str]]:
+    """The key that closes the campaign, and what claims to be one and is none."""
+    faults = []
+    for entry in entries:
+        if entry.type == "sign_off" and "key" in entry.payload:
+            try:
+                return bytes.fromhex(entry.payload["key"]), faults
+            except (ValueError, TypeError):
+                faults.append(f"entry {entry.number} publishes a key that is not in hexadecimal digits")
+    return None, faults
 
 
 def _order(entries: list[Entry]) -> list[str]:
