@@ -148,7 +148,7 @@ def test_foreign_entries_are_told(tmp_path: Path) -> None:
 
 def test_a_key_that_is_none_is_told(tmp_path: Path) -> None:
     with open_store(tmp_path / "s.sqlite") as store:
-        whole(store)
+        begun(store)
         for forged in ("not hexadecimal", 7):
             Ledger(store, "c1").write("sign_off", "eve", {"key": forged})
         faults = verify(store, "c1", KEY).faults

@@ -194,7 +194,7 @@ def verify(store: Store, campaign: str, key: bytes | None = None) -> Verified:
 
 def _published(entries: list[Entry]) -> tuple[bytes | None, list[str]]:
     """The key that closes the campaign, and what claims to be one and is none."""
-    faults = []
+    faults: list[str] = []
     for entry in entries:
         if entry.type == "sign_off" and "key" in entry.payload:
             try:
