@@ -73,7 +73,7 @@ def title(spec: Spec) -> str:
     values = spec.model_dump(mode="json", exclude_none=True)
     source = values.get("source")
     about = source.get("task") if isinstance(source, dict) else None
-    about = about or next((values[k] for k in ("testbed", "world", "model", "file") if values.get(k)), "")
+    about = about or next((values[k] for k in ("testbed", "world", "model", "file", "data") if values.get(k)), "")
     return f"{spec.study}: {about}" if about else spec.study
 
 
