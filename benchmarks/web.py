@@ -1,9 +1,11 @@
-"""First byte of every page with a full store: 1,000 records, 50,000 questions at a desk, 20 people judging at once.
+"""First byte of every page with a full store: 1,000 records, 50,000 questions at a desk, a record with 50,000 games,
+one with 10,000 units; and 20 people judging at once.
 
     OMP_NUM_THREADS=1 python benchmarks/web.py [--records 1000] [--questions 50000] [--json]
 
-The store is made in a temporary folder; the server runs in a process of its own, as `superalign serve` starts it. For
-each page the first byte is timed from a cold server (the first request for it) and warm (median and worst of ten). Then
+The store is made in a temporary folder; the server runs in a process of its own, as `superalign serve` starts it. After
+`--settle` seconds (it reads its store in the background) each page is asked for eleven times: the first time, when
+nothing of it may be in memory, and the median and the worst of the ten others. Then
 20 people answer at once through HTTP for some seconds while pages are read; every answer must be in the store, once.
 """
 
@@ -28,14 +30,42 @@ import httpx
 
 from superalign.core import records
 from superalign.core.spec import Condition, Number, Record
-from superalign.core.types import Ask, Item, Message
+from superalign.core.types import Ask, Item, Message, Seat, Verdict
+from superalign.interp.dossier import Dossier, Excerpt, to_json
+from superalign.interp.units import Explanation, Score, Unit
 from superalign.people.desk import Desk
 from superalign.people.questions import question_of
+from superalign.protocols.played import Archive, Played, Turn, pack
 from superalign.store import open_store
+from superalign.store.sql import SqlStore
 
 JUDGES, SECONDS = 20, 10.0
 LIMIT = 0.2
 """Seconds to the first byte that no page may take."""
+GAMES, UNITS = 50_000, 10_000
+ADDRESSES = {
+    "home": "/",
+    "runs": "/runs",
+    "runs, a search": "/runs?q=number+99",
+    "runs, page 15": "/runs?page=15",
+    "runs.json": "/runs.json",
+    "a record": f"/runs/w2s-{7:08x}",
+    "two records compared": f"/compare?run=w2s-{1:08x}&run=w2s-{3:08x}",
+    "games of a record": "/runs/many-games/games",
+    "games, a search": "/runs/many-games/games?q=number+4999",
+    "games, the last page": "/runs/many-games/games?page=1000",
+    "a game": f"/runs/many-games/games/{77:012x}",
+    "units of a record": "/runs/many-units/units",
+    "units, a search": "/runs/many-units/units?q=word999",
+    "a unit": "/runs/many-units/units/mlp.0-77",
+    "leaderboards": "/boards",
+    "campaigns": "/campaigns",
+    "desks": "/judge",
+    "a desk": "/judge/people",
+    "agreement": "/judge/people/agreement",
+    "my score": "/judge/people/feedback",
+    "entrance": "/enter",
+}
 
 
 def main() -> None:
@@ -43,13 +73,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=1_000)
     parser.add_argument("--questions", type=int, default=50_000)
+    parser.add_argument("--settle", type=float, default=10.0)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "store.sqlite"
         seconds = filled(file, given.records, given.questions)
         with Served(file) as server:
-            pages = {path: timed(server.url, path) for path in addresses(server.url)}
+            time.sleep(given.settle)
+            pages = {name: timed(server.url, path) for name, path in ADDRESSES.items()}
             judged = together(server.url, file)
     result = {
         "records": given.records, "questions": given.questions, "filled_s": round(seconds, 1), "cores": os.cpu_count(),
@@ -64,6 +96,8 @@ def filled(file: Path, count: int, questions: int) -> float:
     with open_store(file) as store:
         for k in range(count):
             records.save(store, record(k))
+        for one in (many_games(store), many_units(store)):
+            records.save(store, one)
         asks = [ask(k) for k in range(questions)]
         Desk(store).post([question_of(hashlib.sha256(b"%d" % k).hexdigest(), a) for k, a in enumerate(asks)])
     return time.perf_counter() - start
@@ -78,6 +112,41 @@ def record(k: int) -> Record:
         spec={"study": "w2s", "seeds": [k]}, spec_hash=f"{k:064x}", created="2026-01-01T00:00:00+00:00",
         versions={"superalign": "0"}, machine={}, conditions=conditions,
     )  # fmt: skip
+
+
+def many_games(store: SqlStore) -> Record:
+    """A study with `GAMES` debates."""
+    items = {f"i{k}": Item(f"i{k}", f"Which is right, number {k}?", ("one", "another")) for k in range(GAMES // 4)}
+    decided = Turn("judge", "bow", "", ("one", "another"), (0.3, 0.7), saw="the debate")
+    turns = (Turn("debater/a", "parrot", "Because."), Turn("debater/b", "owl", "Not at all."), decided)
+    games = tuple(
+        Played(f"{k:012x}", "debate", f"i{k % len(items)}", Seat(k), turns, Verdict(1, (0.3, 0.7)), float(k % 2))
+        for k in range(GAMES)
+    )
+    store.put("games/many", pack(Archive(items, games)))
+    return record(0).model_copy(
+        update={"id": "many-games", "study": "oversee", "artifacts": {"games/debate": "games/many"}}
+    )
+
+
+def many_units(store: SqlStore) -> Record:
+    """A study of `UNITS` neurons."""
+    words = tuple(f" word{k}" for k in range(32))
+    shown = tuple(Excerpt(k, "document", "test", "top", words, (0.0, 1.0) * 16) for k in range(8))
+    lines = [
+        to_json(
+            Dossier(
+                Unit("mlp.0", k), 10_000, 0.01, 0.1, 2.0, excerpts=shown,
+                explanations=(Explanation(f"words such as word{k}"),),
+                scores=(Score("correlation:random-only", Number(value=k / UNITS, low=0.0, high=1.0)),),
+            )
+        )
+        for k in range(UNITS)
+    ]  # fmt: skip
+    store.put("units/many", "\n".join(lines).encode())
+    return record(0).model_copy(
+        update={"id": "many-units", "study": "interp", "artifacts": {"units/all": "units/many"}}
+    )
 
 
 def ask(k: int) -> Ask:
@@ -108,15 +177,6 @@ class Served:
         self.process.wait(10)
 
 
-def addresses(url: str) -> list[str]:
-    """Every page that the first page and its neighbours lead to, one of each kind, with a search and a late page."""
-    found = ["/", "/runs", "/runs?q=number+99", "/runs?page=15", f"/runs/w2s-{7:08x}", "/judge", "/judge/people",
-             "/judge/people/agreement", "/judge/people/feedback", "/boards", "/campaigns",
-             f"/compare?run=w2s-{1:08x}&run=w2s-{3:08x}", "/enter", "/runs.json", "/judge.json"]  # fmt: skip
-    with httpx.Client(base_url=url, follow_redirects=True) as client:
-        return [path for path in found if client.get(path).status_code != 404 or path == "/"]
-
-
 def timed(url: str, path: str) -> dict[str, float]:
     """Seconds to the first byte: first request, median and worst of ten more."""
     with httpx.Client(base_url=url, follow_redirects=True, timeout=60) as client:
@@ -127,7 +187,7 @@ def timed(url: str, path: str) -> dict[str, float]:
             with client.stream("GET", path) as answer:
                 next(answer.iter_raw(), b"")
                 times.append(time.perf_counter() - start)
-                answer.read() if not answer.is_closed and not answer.is_stream_consumed else None
+                assert answer.status_code == 200, (path, answer.status_code)
     return {
         "first": round(times[0], 4),
         "median": round(statistics.median(times[1:]), 4),
@@ -146,6 +206,7 @@ def together(url: str, file: Path) -> dict[str, Any]:
     """`JUDGES` people answer as fast as they can for `SECONDS`; what was sent against what is in the store."""
     sent: Counter[str] = Counter()
     waits: list[float] = []
+    failed: list[str] = []
     lock, end = threading.Lock(), time.perf_counter() + SECONDS
 
     def judge(name: str) -> None:
@@ -158,7 +219,9 @@ def together(url: str, file: Path) -> dict[str, Any]:
                 page = client.post(
                     f"/judge/people/{call}/answer", data={"csrf": secret, "choice": "0", "confidence": "80"}
                 )
-                assert page.status_code == 200, (page.status_code, page.text[:500])
+                if page.status_code != 200:
+                    failed.append(f"{page.status_code}: {page.text[-500:]}")
+                    return
                 with lock:
                     sent[f"{name} {call}"] += 1
                     waits.append(time.perf_counter() - start)
@@ -168,6 +231,7 @@ def together(url: str, file: Path) -> dict[str, Any]:
         thread.start()
     for thread in threads:
         thread.join()
+    assert not failed, failed[0]
     with open_store(file) as store:
         rows = [e.body for e in store.read("people/people") if e.body["kind"] == "answered"]
     kept = Counter(f"{r['person']} {r['call']}" for r in rows)

@@ -1,11 +1,10 @@
-"""The browser, and the pages that several tests look at."""
+"""The pages that several tests look at."""
 
 from __future__ import annotations
 
 import pytest
 
 from superalign.report import page
-from tests.browser import browser  # noqa: F401  a fixture
 from tests.report import examples
 
 

@@ -19,6 +19,8 @@ ROWS = [
     {"name": "broken", "value": math.nan},
 ]
 
+NAMES = ("bars", "forest", "curves", "scatter", "deciles")
+
 
 def marks(chart: dict[str, Any]) -> list[str]:
     return [layer["mark"]["type"] for layer in chart["layer"]]
@@ -30,16 +32,17 @@ def all_charts() -> dict[str, dict[str, Any]]:
     points = [
         {"x": i, "y": i, "name": f"p{i}", "y_low": i - 1, "y_high": i + 1, "x_low": 0, "x_high": 9} for i in range(4)
     ]
-    return {
-        "bars": charts.bars_with_intervals(ROWS, "Bars", references=[("weak", 0.1), ("ceiling", 0.9)]),
-        "forest": charts.forest(ROWS, "Forest"),
-        "curves": charts.curves(series, "Curves"),
-        "scatter": charts.scatter(points, "Scatter"),
-        "deciles": charts.deciles([{"decile": r["step"], **r} for r in series], "Deciles"),
-    }
+    made = (
+        charts.bars_with_intervals(ROWS, "Bars", references=[("weak", 0.1), ("ceiling", 0.9)]),
+        charts.forest(ROWS, "Forest"),
+        charts.curves(series, "Curves"),
+        charts.scatter(points, "Scatter"),
+        charts.deciles([{"decile": r["step"], **r} for r in series], "Deciles"),
+    )
+    return dict(zip(NAMES, made, strict=True))
 
 
-@pytest.mark.parametrize("name", ["bars", "forest", "curves", "scatter", "deciles"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_chart_is_plain_json_with_one_copy_of_its_rows(name: str) -> None:
     chart = all_charts()[name]
     assert json.loads(json.dumps(chart, allow_nan=False)) == chart

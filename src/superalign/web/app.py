@@ -19,7 +19,21 @@ from superalign.core.errors import UserError
 from superalign.store.sql import SqlStore
 from superalign.web import page
 from superalign.web.page import NotHere
-from superalign.web.routes import entrance, home, live, runs, share
+from superalign.web.routes import (
+    agreement,
+    boards,
+    campaigns,
+    compare,
+    entrance,
+    games,
+    home,
+    judge,
+    live,
+    runs,
+    samples,
+    share,
+    units,
+)
 from superalign.web.safety import LOOPBACK, Guard, TooLarge, entered
 from superalign.web.site import Site, key
 
@@ -30,8 +44,16 @@ ROOMS: tuple[Callable[[Site], list[BaseRoute]], ...] = (
     home.routes,
     runs.routes,
     live.routes,
+    compare.routes,
+    samples.routes,
+    boards.routes,
     entrance.routes,
+    agreement.routes,  # before the questions of a desk
     share.routes,
+    games.routes,
+    units.routes,
+    campaigns.routes,
+    judge.routes,
 )
 
 
@@ -51,7 +73,7 @@ def create(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         if warm:
-            threading.Thread(target=site.library.warm, daemon=True, name="reading the store").start()
+            threading.Thread(target=site.warm, daemon=True, name="reading the store").start()
         yield
 
     app = Starlette(

@@ -7,27 +7,37 @@ Artifacts never change, so what was read under a key stays true; only the index 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
+from superalign.compute.runs import Watch
 from superalign.core import records
 from superalign.core.errors import StoreError
 from superalign.core.ports import Store
 from superalign.core.records import Entry
 from superalign.core.spec import Record
 from superalign.report import numbers
+from superalign.report.files import file_name
+from superalign.report.views.boards import ratings
+from superalign.web.drawings import Drawings
 from superalign.web.page import NotHere
 
 T = TypeVar("T")
 KEPT = 64
 """Records, archives and sets of dossiers that are kept in memory, each."""
+POLITE = 0.002
+"""Seconds between two records that are read in the background."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A line of the list of runs; `failures` counts kinds of failure."""
+    """A line of the list of runs. `failures` counts kinds of failure; `rated` names the competitors of its leaderboard and
+    its other tables of ratings; `damaged` says that it cannot be read."""
 
     id: str
     study: str
@@ -36,6 +46,12 @@ class Summary:
     answer: str
     conditions: int
     failures: int
+    rated: tuple[str, ...] = ()
+    damaged: bool = False
+
+
+class Damaged(NotHere):
+    """A record whose bytes cannot be read."""
 
 
 class Library:
@@ -47,7 +63,9 @@ class Library:
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._summaries: dict[str, Summary] = {}
         self._entries: dict[str, Entry] = {}
+        self._versions: dict[str, list[Entry]] = {}
         self._position = 0
+        self.runs, self.drawings = Watch(store), Drawings()
 
     def entries(self) -> Sequence[Entry]:
         """The latest version of each record, newest first."""
@@ -56,44 +74,67 @@ class Library:
                 entry = Entry(**event.body)
                 self._entries.pop(entry.id, None)
                 self._entries[entry.id] = entry
+                self._versions.setdefault(entry.id, []).append(entry)
                 self._position = event.position
             return list(reversed(self._entries.values()))
 
     def record(self, name: str) -> Record:
-        """The record with this id. Raises NotHere."""
-        entry = next((e for e in self.entries() if e.id == name), None)
-        if entry is None:
+        """The record with this id, or whose file has this name. Raises NotHere."""
+        return self.version(self.versions(name)[-1])
+
+    def versions(self, name: str) -> Sequence[Entry]:
+        """Every version of the record with this id, or whose file has this name, oldest first. Raises NotHere."""
+        known = self.entries()
+        if name not in self._versions:
+            name = next((e.id for e in known if file_name(e.id, "") == name), name)
+        if name not in self._versions:
             raise NotHere(f"no record {name!r} in this store")
-        return self.version(entry)
+        return list(self._versions[name])
 
     def version(self, entry: Entry) -> Record:
-        """The record of an entry. Raises NotHere where its bytes are damaged."""
+        """The record of an entry. Raises Damaged where it cannot be read."""
 
         def read() -> Record:
             artifact = self.store.get(entry.artifact)
             if artifact is None:
-                raise NotHere(f"the record {entry.id} is damaged in the store; run its spec again to mend it")
-            return Record.model_validate_json(artifact.data)
+                raise Damaged(f"the record {entry.id} is damaged in the store; run its spec again to mend it")
+            try:
+                return Record.model_validate_json(artifact.data)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"]))
+                raise Damaged(
+                    f"the record {entry.id} has another form than this version of superalign reads ({where}: "
+                    f"{first['msg']}); run its spec again to mend it"
+                ) from error
 
         return self.kept(("record", entry.artifact), read)
 
+    def known(self, entry: Entry) -> Summary | None:
+        """A record as a line of a list, where it was read before."""
+        return self._summaries.get(entry.artifact)
+
     def summary(self, entry: Entry) -> Summary:
         """A record as a line of a list."""
-        found = self._summaries.get(entry.artifact)
+        found = self.known(entry)
         if found is None:
+            line = (entry.id, entry.study, entry.title, entry.created)
             try:
                 record = self.version(entry)
-                answer, conditions, failures = numbers.answer(record), len(record.conditions), len(record.failures)
+                counts = len(record.conditions), len(record.failures)
+                found = Summary(*line, numbers.answer(record), *counts, rated=_rated(record))
             except (NotHere, StoreError) as error:
-                answer, conditions, failures = str(error), 0, 1
-            found = Summary(entry.id, entry.study, entry.title, entry.created, answer, conditions, failures)
+                found = Summary(*line, str(error), 0, 1, damaged=True)
             self._summaries[entry.artifact] = found
         return found
 
     def warm(self) -> None:
-        """Read every record once, so that lists and searches are quick."""
+        """Read the runs and every record once, so that lists and searches know all answers. Requests go first."""
+        self.runs.going()
         for entry in self.entries():
-            self.summary(entry)
+            if self.known(entry) is None:
+                self.summary(entry)
+                time.sleep(POLITE)
 
     def kept(self, key: Hashable, read: Callable[[], T]) -> T:
         """What `read` gives, kept under a key that names it for good (an artifact's)."""
@@ -108,3 +149,8 @@ class Library:
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return value
+
+
+def _rated(record: Record) -> tuple[str, ...]:
+    found = ratings(record)
+    return (*(row.name for board in found.boards[:1] for row in board.rows), *(table.title for table in found.tables))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -37,10 +39,10 @@ def look(path: str, show: Callable[[Request], View]) -> list[BaseRoute]:
         return respond(request, show(request))
 
     def data(request: Request) -> Response:
-        return JSONResponse(show(request).data)
+        return twin(show(request).data)
 
-    twin = f"{path.rstrip('/')}.json" if path != "/" else "/index.json"
-    return [Route(twin, data, methods=["GET"]), Route(path, html, methods=["GET"])]
+    beside = f"{path.rstrip('/')}.json" if path != "/" else "/index.json"
+    return [Route(beside, data, methods=["GET"]), Route(path, html, methods=["GET"])]
 
 
 def act(path: str, do: Callable[[Request, Fields], Response]) -> BaseRoute:
@@ -57,12 +59,26 @@ def act(path: str, do: Callable[[Request, Fields], Response]) -> BaseRoute:
     return Route(path, sent, methods=["POST"])
 
 
+def twin(data: Any) -> Response:
+    """Values as JSON that every reader takes: ASCII, so that half a character does no harm, null for what is no number,
+    and no bracket that anybody could take for a tag."""
+    return Response(json.dumps(_finite(data)).replace("<", "\\u003c"), media_type="application/json")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
+
+
 def respond(request: Request, view: View, status: int = 200) -> Response:
     """A view as a page; without its frame where htmx asked for a part of it."""
     if request.headers.get("hx-request") == "true" and request.headers.get("hx-boosted") != "true":
         return HTMLResponse(str(view.body), status)
     site: Site = request.app.state.site
-    twin = request.url.path.rstrip("/") or "/index"
+    path = request.url.path.rstrip("/") or "/index"
     query = f"?{request.url.query}" if request.url.query else ""
     text = framed(
         view,
@@ -72,7 +88,8 @@ def respond(request: Request, view: View, status: int = 200) -> Response:
         person=person(request),
         csrf="" if site.static else csrf(request),
         static=site.static,
-        json=f"{twin}.json{query}" if status == 200 and request.method == "GET" else "",
+        store=site.store.file.name if site.store.file else "a database",
+        json=f"{path}.json{query}" if status == 200 and request.method == "GET" else "",
     )
     return HTMLResponse(text, status)
 

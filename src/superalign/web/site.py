@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
 import threading
 from pathlib import Path
 
-from superalign.core.errors import UserError
+from superalign.core.errors import SuperalignError, UserError
 from superalign.people.desk import Desk, desks
+from superalign.report.units import unit
 from superalign.report.view import styles
 from superalign.store import beside
 from superalign.store.sql import SqlStore
@@ -26,6 +28,7 @@ class Site:
         self.library = Library(store)
         self.assets = {p.name: p.read_bytes() for p in STATIC.iterdir() if p.suffix in (".js", ".css")}
         self.assets["superalign.css"] = styles().encode()
+        self.assets["unit.js"] = unit.asset("unit.js").encode()
         self._tags = {name: hashlib.sha256(data).hexdigest()[:12] for name, data in self.assets.items()}
         self._desks: dict[str, Desk] = {}
         self._lock = threading.Lock()
@@ -44,6 +47,13 @@ class Site:
     def desks(self) -> list[Desk]:
         """The desks at which anything was asked."""
         return [self.desk(name) for name in desks(self.store)]
+
+    def warm(self) -> None:
+        """Read desks and records once, so that the first pages are quick too. What cannot be read is told by its page."""
+        with contextlib.suppress(SuperalignError):
+            for desk in self.desks():
+                desk.counts()
+            self.library.warm()
 
 
 def key(store: SqlStore) -> str:

@@ -6,20 +6,14 @@ alpha-reliability"). 1 is agreement, 0 what chance gives, below 0 systematic dis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from superalign.core.errors import SpecError, nearest
 from superalign.core.spec import Number
+from superalign.people.alpha import METRICS, coincidences, krippendorff
 from superalign.studies.rate.bradley_terry import Floats
-
-METRICS: Mapping[str, Callable[[Floats, Floats], Floats]] = {
-    "nominal": lambda values, counts: (values[:, None] != values[None, :]).astype(float),
-    "ordinal": lambda values, counts: _ordinal(counts),
-    "interval": lambda values, counts: (values[:, None] - values[None, :]) ** 2,
-    "ratio": lambda values, counts: _ratio(values),
-}
 
 
 def alpha(
@@ -59,25 +53,8 @@ def _table(ratings: Iterable[tuple[Hashable, float]]) -> tuple[Floats, Floats]:
 
 
 def _alpha(table: Floats, values: Floats, metric: str) -> float | None:
-    sizes = table.sum(1)
-    counts = table.sum(0)
-    n = counts.sum()
-    distance = METRICS[metric](values, counts)
-    coincidence = (table / (sizes - 1)[:, None]).T @ table - np.diag((table / (sizes - 1)[:, None]).sum(0))
-    observed = float((coincidence * distance).sum() / n)
-    expected = float((np.outer(counts, counts) * distance).sum() / (n * (n - 1)))
-    return 1 - observed / expected if expected > 0 else None
-
-
-def _ordinal(counts: Floats) -> Floats:
-    ends = np.cumsum(counts)
-    middle = ends - counts / 2
-    return (middle[:, None] - middle[None, :]) ** 2
-
-
-def _ratio(values: Floats) -> Floats:
-    total = values[:, None] + values[None, :]
-    return np.divide(values[:, None] - values[None, :], total, out=np.zeros_like(total), where=total != 0) ** 2
+    found = float(krippendorff(coincidences(table), values, metric))
+    return None if np.isnan(found) else found
 
 
 def raw_agreement(units: Mapping[Hashable, Sequence[float]], *, ties: bool = True) -> float | None:

@@ -8,17 +8,18 @@ from starlette.routing import BaseRoute
 from superalign.report.view import View, absolute
 from superalign.report.views import home
 from superalign.web.page import look
-from superalign.web.routes.runs import line, running
+from superalign.web.routes.runs import line, now
 from superalign.web.site import Site
 
-NEWEST = 5
+NEWEST = 6
 
 
 def routes(site: Site) -> list[BaseRoute]:
     """The routes of the first page."""
 
     def show(request: Request) -> View:
-        lines = [line(site, entry) for entry in site.library.entries()[:NEWEST]]
-        return home.home(running(site), lines, {d.name: d.counts() for d in site.desks()}, absolute)
+        entries = site.library.entries()
+        lines = [line(site, entry) for entry in entries[:NEWEST]]
+        return home.home(now(site), lines, len(entries), {d.name: d.counts() for d in site.desks()}, absolute)
 
     return look("/", show)

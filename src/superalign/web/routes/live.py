@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from superalign.compute.runs import Run, runs, watched
+from superalign.compute.replica import Replica
+from superalign.compute.runs import Run
 from superalign.report.view import View, absolute
 from superalign.report.views import live as views
 from superalign.web.page import NotHere, look
@@ -22,26 +25,74 @@ EVERY = 0.3
 """Seconds between two looks at the store, for each page that follows something."""
 BREATH = 15.0
 """Seconds after which a stream says something, so that nobody on the way takes it for dead."""
+FOLLOWED = 64
+"""Training runs whose events are kept in memory."""
 
 
 def routes(site: Site) -> list[BaseRoute]:
     """The routes of runs in progress."""
+    training = Training(site)
 
-    def find(name: str) -> Run:
-        found = next((run for run in runs(site.store) if run.id == name), None)
+    def find(request: Request) -> Run:
+        name = request.path_params["run"]
+        found = site.library.runs.run(name)
         if found is None:
             raise NotHere(f"no run {name!r} in this store")
-        return watched(site.store, found)
+        return found
 
     def show(request: Request) -> View:
-        return views.live(find(request.path_params["run"]), absolute)
+        run = find(request)
+        return views.live(run, training.told(run), time.time(), absolute)
 
     def follow(request: Request) -> Response:
-        name = request.path_params["run"]
-        find(name)
-        return stream(lambda: find(name), lambda run: run.over)
+        find(request)
+        return stream(lambda: training.newest(find(request)), lambda said: said[0].over)
 
-    return [*look("/live/{run}", show), Route("/events/run/{run}", follow, methods=["GET"])]
+    def follow_all(request: Request) -> Response:
+        return stream(site.library.runs.going, lambda _: False)
+
+    return [
+        *look("/live/{run}", show),
+        Route("/events/run/{run}", follow, methods=["GET"]),
+        Route("/events/runs", follow_all, methods=["GET"]),
+    ]
+
+
+class Training:
+    """The events of training runs, read once."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._kept: dict[str, Replica[Told]] = {}
+        self._lock = threading.Lock()
+
+    def told(self, run: Run) -> dict[str, list[Mapping[str, Any]]]:
+        """What each training run of a run has told; those that told nothing are left out."""
+        found = {name: self._replica(key).ask(lambda told: list(told.events)) for name, key in run.streams.items()}
+        return {name: events for name, events in found.items() if events}
+
+    def newest(self, run: Run) -> tuple[Run, int]:
+        """The run, and how many events its last training run has told: what changes while it goes on."""
+        streams = list(run.streams.values())
+        return run, self._replica(streams[-1]).ask(lambda told: len(told.events)) if streams else 0
+
+    def _replica(self, key: str) -> Replica[Told]:
+        with self._lock:
+            if key not in self._kept and len(self._kept) >= FOLLOWED:
+                del self._kept[next(iter(self._kept))]
+            return self._kept.setdefault(key, Replica(self._site.store, key, Told()))
+
+
+class Told:
+    """The events of one training run, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[Mapping[str, Any]] = []
+
+    def apply(self, row: Mapping[str, Any]) -> None:
+        """Take in the next event, if it is one of a training run."""
+        if isinstance(row.get("kind"), str) and isinstance(row.get("iteration"), int):
+            self.events.append(row)
 
 
 def stream(look_: Callable[[], T], over: Callable[[T], bool]) -> Response:
