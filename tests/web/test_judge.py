@@ -74,14 +74,14 @@ def record(store: SqlStore, **options: Any) -> Record:
 
 def judge(page: Any, done: threading.Event, said: Sequence[str]) -> list[str]:
     """Answer whatever comes, with keys alone, until the study is done; the forms that came."""
-    came, deadline = [], time.monotonic() + 90
+    came, deadline = [], time.monotonic() + 45
     while not done.is_set() and time.monotonic() < deadline:
-        page.wait_for_function("document.readyState === 'complete'")  # keys before that go nowhere
         if page.locator("#waiting").count():
             page.wait_for_timeout(50)
             continue
         form = page.get_attribute("#answer", "class").split()[1].removeprefix("form-")
         path = page.evaluate("location.pathname")
+        page.wait_for_function("() => document.readyState === 'complete'")  # keys before that go nowhere
         if form == "belief":
             page.keyboard.press("8")
             page.keyboard.press("Enter")
@@ -118,7 +118,7 @@ def test_a_debate_is_judged_to_its_verdict_with_keys_alone(store: SqlStore, serv
     page.wait_for_selector("#answer")
     came = judge(page, done, ["What does the text say about X3?"])
     thread.join(10)
-    assert found, came
+    assert found, (came, page.url, page.inner_text("main"), Desk(store).counts(), thread.is_alive())
     assert came.count("text") == 1
     assert came.count("choice") == 2
     assert came.count("belief") == 2 + 2 + 3  # floor, ceiling, and the debates, one of which went on

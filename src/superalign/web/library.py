@@ -25,11 +25,13 @@ from superalign.report import numbers
 from superalign.report.files import file_name
 from superalign.report.views.boards import ratings
 from superalign.web.drawings import Drawings
-from superalign.web.page import NotHere
+from superalign.web.page import NotHere, Reading
 
 T = TypeVar("T")
 KEPT = 64
-"""Records, archives and sets of dossiers that are kept in memory, each."""
+"""Records and other things of their size that are kept in memory."""
+OPENED = 4
+"""Sets of games or of units that are kept in memory; one of 50,000 games takes some 300 MB."""
 POLITE = 0.002
 """Seconds between two records that are read in the background."""
 
@@ -61,6 +63,8 @@ class Library:
         self.store = store
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._opened: OrderedDict[Hashable, Any] = OrderedDict()
+        self._reading: dict[Hashable, threading.Event] = {}
         self._summaries: dict[str, Summary] = {}
         self._entries: dict[str, Entry] = {}
         self._versions: dict[str, list[Entry]] = {}
@@ -149,6 +153,42 @@ class Library:
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return value
+
+    def opened(self, key: Hashable, what: str, large: bool, read: Callable[[], T]) -> T:
+        """What `read` gives, kept like `kept`, but only a few at a time. What is `large` is read in the background, once:
+        until it is there Reading is raised, which says `what` is being read."""
+        with self._lock:
+            if key in self._opened:
+                self._opened.move_to_end(key)
+                found = self._opened[key]
+                if isinstance(found, Exception):
+                    del self._opened[key]  # told once; the next visit tries again
+                    raise found
+                value: T = found
+                return value
+            done = self._reading.get(key)
+            if done is None:
+                done = self._reading[key] = threading.Event()
+                worker = threading.Thread(
+                    target=self._open, args=(key, read, done), daemon=True, name=f"reading {what}"
+                )
+                worker.start()
+        if large:
+            raise Reading(what, done)
+        done.wait()
+        return self.opened(key, what, large, read)
+
+    def _open(self, key: Hashable, read: Callable[[], Any], done: threading.Event) -> None:
+        try:
+            value = read()
+        except Exception as error:  # raised where it is asked for
+            value = error
+        with self._lock:
+            self._opened[key] = value
+            while len(self._opened) > OPENED:
+                self._opened.popitem(last=False)
+            del self._reading[key]
+        done.set()
 
 
 def _rated(record: Record) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -23,26 +24,55 @@ if TYPE_CHECKING:
 Fields = Mapping[str, Sequence[str]]
 """The fields of a form, each with all its values."""
 
+T = TypeVar("T")
 SCRIPTS = ("htmx.min.js", "site.js")
 FIELDS = 2_000
 """Fields of a form, at most."""
+PATIENCE = 60.0
+"""Seconds for which a program waits for what is being read; a person is told, and the page goes on by itself."""
 
 
 class NotHere(UserError):
     """There is nothing at this address."""
 
 
+class Reading(Exception):
+    """What was asked for is large and is being read; `done` is set when it is there."""
+
+    def __init__(self, what: str, done: threading.Event) -> None:
+        super().__init__(what)
+        self.what, self.done = what, done
+
+
 def look(path: str, show: Callable[[Request], View]) -> list[BaseRoute]:
     """The routes of a view: the page at `path`, its JSON twin at `path.json`. Views never change anything."""
 
     def html(request: Request) -> Response:
-        return respond(request, show(request))
+        site: Site = request.app.state.site
+        if site.static or _in_part(request):
+            return respond(request, whole(show, request))
+        try:
+            return respond(request, show(request))
+        except Reading as reading:
+            answer = respond(request, View("Reading", fragment("reading.html", what=reading.what), {}))
+            answer.headers["refresh"] = "1"
+            return answer
 
     def data(request: Request) -> Response:
-        return twin(show(request).data)
+        return twin(whole(show, request).data)
 
     beside = f"{path.rstrip('/')}.json" if path != "/" else "/index.json"
     return [Route(beside, data, methods=["GET"]), Route(path, html, methods=["GET"])]
+
+
+def whole(show: Callable[[Request], T], request: Request) -> T:
+    """What is shown, waited for: who asks is a program."""
+    while True:
+        try:
+            return show(request)
+        except Reading as reading:
+            if not reading.done.wait(PATIENCE):
+                raise HTTPException(503, f"{reading.what}: ask again in a moment") from None
 
 
 def act(path: str, do: Callable[[Request, Fields], Response]) -> BaseRoute:
@@ -75,7 +105,7 @@ def _finite(value: Any) -> Any:
 
 def respond(request: Request, view: View, status: int = 200) -> Response:
     """A view as a page; without its frame where htmx asked for a part of it."""
-    if request.headers.get("hx-request") == "true" and request.headers.get("hx-boosted") != "true":
+    if _in_part(request):
         return HTMLResponse(str(view.body), status)
     site: Site = request.app.state.site
     path = request.url.path.rstrip("/") or "/index"
@@ -92,6 +122,11 @@ def respond(request: Request, view: View, status: int = 200) -> Response:
         json=f"{path}.json{query}" if status == 200 and request.method == "GET" else "",
     )
     return HTMLResponse(text, status)
+
+
+def _in_part(request: Request) -> bool:
+    """Whether htmx asks for a part of the page."""
+    return request.headers.get("hx-request") == "true" and request.headers.get("hx-boosted") != "true"
 
 
 def person(request: Request) -> str:

@@ -6,7 +6,7 @@ An archive of 50,000 games takes seconds to read, so it is read once and kept wi
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,8 @@ from superalign.web.page import NotHere, look, number
 from superalign.web.site import Site
 
 PAGE = 50
+LARGE = 400_000
+"""Bytes of games, compressed, that are read in a moment; more are read in the background."""
 OTHERS = 40
 """Games of the same item that are listed below a transcript."""
 QUERIES = 16
@@ -35,7 +37,7 @@ def routes(site: Site) -> list[BaseRoute]:
     """The routes of games."""
 
     def listed(request: Request) -> View:
-        record, index = _opened(site, request)
+        record, index = opened(site, request)
         query = _query(request)
         found = index.select(*query)
         pages = max(1, -(-len(found) // PAGE))
@@ -45,7 +47,7 @@ def routes(site: Site) -> list[BaseRoute]:
         return views.games(record, shown, absolute)
 
     def game(request: Request) -> View:
-        record, index = _opened(site, request)
+        record, index = opened(site, request)
         place = index.find(request.path_params["game"])
         if place is None:
             raise NotHere(f"no game {request.path_params['game']!r} in {record.id}")
@@ -123,10 +125,17 @@ def _position(found: list[int], place: int) -> int:
     return at if at < len(found) and found[at] == place else -1
 
 
-def _opened(site: Site, request: Request) -> tuple[Record, Index]:
+def opened(site: Site, request: Request) -> tuple[Record, Index]:
+    """A record and its games. Raises Reading while they are read."""
     record = site.library.record(request.path_params["record"])
     keys = tuple(sorted(key for name, key in record.artifacts.items() if name.startswith("games/")))
-    return record, site.library.kept(("games", keys), lambda: Index(archives(record, site.store)))
+    what, large = f"The games of {record.id} are read once", size(site, keys) > LARGE
+    return record, site.library.opened(("games", keys), what, large, lambda: Index(archives(record, site.store)))
+
+
+def size(site: Site, keys: Sequence[str]) -> int:
+    """Bytes of artifacts together."""
+    return site.library.kept(("size", keys), lambda: sum(len(a.data) for k in keys if (a := site.store.get(k))))
 
 
 def _query(request: Request) -> Query:

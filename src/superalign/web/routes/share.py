@@ -8,8 +8,8 @@ from starlette.routing import BaseRoute, Route
 
 from superalign.report import page, transcript
 from superalign.report.files import file_name
-from superalign.report.games import archives
-from superalign.web.page import NotHere
+from superalign.web.page import NotHere, whole
+from superalign.web.routes.games import opened
 from superalign.web.site import Site
 
 
@@ -21,17 +21,16 @@ def routes(site: Site) -> list[BaseRoute]:
         return download(page.html(record), file_name(record.id))
 
     def game(request: Request) -> Response:
-        record = site.library.record(request.path_params["record"])
-        name = request.path_params["game"]
-        for archive in archives(record, site.store).values():
-            for played in archive.games:
-                if played.id == name:
-                    return download(transcript.html(played, archive.items[played.item], record.id), file_name(name))
-        raise NotHere(f"no game {name!r} in {record.id}")
+        record, index = opened(site, request)
+        place = index.find(request.path_params["game"])
+        if place is None:
+            raise NotHere(f"no game {request.path_params['game']!r} in {record.id}")
+        played, item = index.games[place]
+        return download(transcript.html(played, item, record.id), file_name(played.id))
 
     return [
         Route("/runs/{record}/export", study, methods=["GET"]),
-        Route("/runs/{record}/games/{game}/export", game, methods=["GET"]),
+        Route("/runs/{record}/games/{game}/export", lambda request: whole(game, request), methods=["GET"]),
     ]
 
 

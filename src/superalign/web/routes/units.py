@@ -24,9 +24,12 @@ from superalign.report.view import View, absolute
 from superalign.report.views import units as views
 from superalign.report.views.units import COLUMNS, Beside, FoundUnits, UnitLine
 from superalign.web.page import NotHere, look, number
+from superalign.web.routes.games import size
 from superalign.web.site import Site
 
 PAGE = 50
+LARGE = 4_000_000
+"""Bytes of dossiers that are read in a moment; more are read in the background."""
 QUERIES = 16
 """Searches whose results an index remembers."""
 LINES = 2_000
@@ -169,7 +172,9 @@ def _opened(site: Site, request: Request) -> tuple[Record, Index]:
     keys = tuple(key for name, key in record.artifacts.items() if name.startswith("units/"))
     if not keys:
         raise SpecError(f"{record.id} holds no units; `superalign interp` makes records that do")
-    return record, site.library.kept(("units", keys), lambda: Index(_lines(site.store, keys, record.id)))
+    what, large = f"The units of {record.id} are read once", size(site, keys) > LARGE
+    index = site.library.opened(("units", keys), what, large, lambda: Index(_lines(site.store, keys, record.id)))
+    return record, index
 
 
 def _lines(store: Store, keys: tuple[str, ...], name: str) -> Iterator[str]:
