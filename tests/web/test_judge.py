@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -357,6 +359,17 @@ def test_an_answer_that_comes_late_is_kept(store: SqlStore, people: Any) -> None
     assert ada.send(f"{path}/answer", choice="1", confidence="80").status_code == 200
     assert [r["person"] for r in rows(store, "answered")] == ["Bob", "Ada"]
     assert desk.take([question])[question.call].text == "yes "  # the run goes by the first
+
+
+def test_a_question_that_comes_before_the_page_listens_is_told(store: SqlStore, people: Any) -> None:
+    desk = put(store, asked("first", "more"))
+    (ada,) = people("Ada")
+    waits = ada.send("/judge/people/next", only="belief")
+    follow = re.search(r'data-follow="([^"]+)"', waits.text)
+    assert follow is not None
+    desk.post([asked("second")])
+    with ada.client.stream("GET", html.unescape(follow[1])) as events:
+        assert "event: changed" in events.iter_lines()  # ends at the first; without it, the client's timeout
 
 
 def test_undo_ends_where_the_run_has_the_answer(store: SqlStore, people: Any) -> None:

@@ -14,8 +14,9 @@ import typer
 from superalign.core.errors import UserError
 
 if TYPE_CHECKING:
+    from superalign.core.ports import Store
     from superalign.core.spec import Record, Spec
-    from superalign.core.study import Plan
+    from superalign.core.study import Plan, Prepared
 
 RESUME = "stopped; what was finished is kept. The same command goes on from here."
 
@@ -30,9 +31,7 @@ def execute(
     show: bool = True,
 ) -> dict[str, Any]:
     """Prepare, plan and run a spec; print its record, or its plan for a dry run. Returns what `--json` prints."""
-    from superalign.cli.people import to_the_end
-    from superalign.cli.terminal import bars, print_plan, print_record
-    from superalign.compute.runs import live
+    from superalign.cli.terminal import print_plan, print_record
     from superalign.core import records
     from superalign.core.registry import find
     from superalign.store import open_store
@@ -48,10 +47,7 @@ def execute(
                 return asdict(plan)
             for remark in plan.remarks:
                 print(remark, file=sys.stderr)
-            with live(opened, spec.study, title(spec), spec.model_dump(mode="json", exclude_none=True)) as run:
-                with bars() as progress:
-                    record: Record = to_the_end(prepared, opened, run, run.progress(progress))
-                run.record = record.id
+            record = _run(prepared, spec, opened)
         except KeyboardInterrupt:
             print(f"\n{RESUME}", file=sys.stderr)
             raise typer.Exit(130) from None
@@ -66,6 +62,21 @@ def execute(
         print_record(record)
         print(f"report: {report or f'superalign report {record.id}'}")
     return record.summary()
+
+
+def _run(prepared: Prepared, spec: Spec, store: Store) -> Record:
+    """The record of a study, whose progress is seen here and on the page."""
+    from superalign.cli.people import to_the_end
+    from superalign.cli.terminal import bars
+    from superalign.compute.runs import live
+
+    with bars() as progress:
+        if not leads():
+            return prepared.run(progress)
+        with live(store, spec.study, title(spec), spec.model_dump(mode="json", exclude_none=True)) as run:
+            record = to_the_end(prepared, store, run, run.progress(progress))
+            run.record = record.id
+            return record
 
 
 def title(spec: Spec) -> str:

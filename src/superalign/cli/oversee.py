@@ -16,9 +16,13 @@ Examples:
   superalign oversee --task evidence --protocols debate,debate:quotes=trusted --flaw noise=1 --flaw budget=60
   superalign oversee --task digits-control --attacks naive,optimised --audits .01,.05
   superalign oversee --task quiz.jsonl --answer correct --distractors wrong --passage story --judge hf:./small --agent hf:./large
+  superalign oversee --task evidence --protocols debate:kind=interactive --judge human --items 10
 \b
 A protocol is a name, its options, and wrappers joined by + (`superalign list protocols`, `superalign list wrapped`):
   debate:rounds=3:kind=sequential+majority:k=5   consultancy+reasoning   critique:refine=true
+\b
+`human` asks people at the page (`superalign serve`) and goes on when they have answered; human:people=2 asks two people
+each question, human:checks=FILE.jsonl:every=10 mixes in questions with known answers.
 """
 
 Text = str | None
@@ -31,7 +35,7 @@ def add(app: typer.Typer) -> None:
 def oversee(
     task: Annotated[str, typer.Option(help="A game or world (superalign list games), a file, or hf:NAME.")],
     protocols: Annotated[Text, typer.Option(help="Protocols, separated by commas. [default: the game's]")] = None,
-    judge: Annotated[Text, typer.Option(help="Model that judges. [default: the game's]")] = None,
+    judge: Annotated[Text, typer.Option(help="Model that judges; human for people. [default: the game's]")] = None,
     agent: Annotated[
         Text, typer.Option(help="Model in every chair that is not the judge's. [default: the game's]")
     ] = None,

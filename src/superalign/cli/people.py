@@ -8,11 +8,15 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from superalign.compute.runs import Live
     from superalign.core.ports import Progress, Store
     from superalign.core.spec import Record
     from superalign.core.study import Prepared
     from superalign.people.desk import Desk
+
+    Awaited = Mapping[Desk, set[str]]
 
 LOOKS = 0.25
 """Seconds between two looks at the desks."""
@@ -21,43 +25,34 @@ LOOKS = 0.25
 def to_the_end(prepared: Prepared, store: Store, run: Live, progress: Progress) -> Record:
     """The record of a study; where games wait for people at a desk, the record once they have answered.
 
-    The study is run again after each answer. What was said is never asked for again, so the games move on from where
-    they were.
+    The study is run again after each answer to a question of its own. What was said is never asked for again, so the
+    games move on from where they were.
     """
+    from superalign.people.desk import awaiting
+
     while True:
-        began = time.time()
-        record = prepared.run(progress)
-        waiting = [d for d in _desks(store) if d.counts().waiting or d.ready_after(began)] if waits(record) else []
-        if not waiting:
+        with awaiting() as awaited:
+            record = prepared.run(progress)
+        if not awaited:
             return record
-        _tell(store, waiting, run)
-        while not any(desk.ready_after(began) for desk in waiting):
-            _count(waiting, progress)
+        _tell(store, awaited, run)
+        while not any(desk.due(calls) for desk, calls in awaited.items()):
+            _count(awaited, progress)
             time.sleep(LOOKS)
         run.say("running")
 
 
-def waits(record: Record) -> bool:
-    """Whether a record is incomplete because people have not answered."""
-    return any("waiting: human" in reason for reason in record.failures)
-
-
-def _desks(store: Store) -> list[Desk]:
-    from superalign.people.desk import Desk, desks
-
-    return [Desk(store, name) for name in desks(store)]
-
-
-def _count(waiting: list[Desk], progress: Progress) -> None:
-    for desk in waiting:
+def _count(awaited: Awaited, progress: Progress) -> None:
+    for desk in awaited:
         counts = desk.counts()
         progress(f"answers at the desk {desk.name}", counts.answers, counts.answers + counts.wanted)
 
 
-def _tell(store: Store, waiting: list[Desk], run: Live) -> None:
+def _tell(store: Store, awaited: Awaited, run: Live) -> None:
     """Say once what is waited for and where to answer."""
-    left = sum(desk.counts().wanted for desk in waiting)
-    why = f"{left:,} {'answer' if left == 1 else 'answers'} wanted at the desk {', '.join(d.name for d in waiting)}"
+    left = sum(desk.wanted(calls) for desk, calls in awaited.items())
+    names = ", ".join(dict.fromkeys(desk.name for desk in awaited))
+    why = f"{left:,} {'answer' if left == 1 else 'answers'} wanted at the desk {names}"
     run.say("waiting", why)
     if not run.told:
         run.told = True

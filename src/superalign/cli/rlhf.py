@@ -17,11 +17,13 @@ Examples:
   superalign rlhf --algo ppo,best-of-n --rm-prompts 64,1024 --beta 0,.1 --seeds 3
   superalign rlhf --algo ppo --beta 0 --ptx 0,1 --value rm,zero
   superalign rlhf --overseer gold,gold:noise=.3,gold:bias=table:strength=2,weak:n=32,judge:protocol=debate:rounds=2
+  superalign rlhf --algo dpo --overseer human --rm-prompts 16
   superalign rlhf --model hf:./my-model --prompts prompts.txt --overseer ./mine.py:reward --reward overseer --algo grpo
 \b
 An overseer labels pairs: gold, gold:noise=.3 (flips labels), gold:bias=WORD:strength=2 (logits per word), weak:n=64 (a
-reward model of few labels), judge:protocol=debate (a debate before a judge), or ./mine.py:reward, a function of
-(prompts, completions) that returns scores.
+reward model of few labels), judge:protocol=debate (a debate before a judge), human (people rank the responses to each
+prompt at the page, `superalign serve`; human:people=2 asks two), labeller (so does --cast labeller=MODEL), or
+./mine.py:reward, a function of (prompts, completions) that returns scores.
 """
 
 Text = str | None

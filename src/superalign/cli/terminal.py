@@ -17,7 +17,17 @@ SHOWN = {
     "w2s": ("accuracy", "pgr", "effect", "imitation", "ece"),
     "oversee": ("accuracy", "pgr", "asd", "ece", "judge_tokens", "safety", "usefulness", "audited", "auroc"),
     "debates": ("accuracy", "log2", "ece", "quotes_verified"),
-    "label": ("agreement", "first_shown", "helpfulness", "right", "rating", "true_minus_shuffled", "alpha", "labels", "faults"),
+    "label": (
+        "agreement",
+        "first_shown",
+        "helpfulness",
+        "right",
+        "rating",
+        "true_minus_shuffled",
+        "alpha",
+        "labels",
+        "faults",
+    ),
     "rate": ("rating", "rank", "tested_rank", "win_rate", "votes"),
 }
 """The numbers that the terminal shows of each study, where a record has them; else its first five."""

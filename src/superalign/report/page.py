@@ -32,12 +32,12 @@ MAX_INSIDE = 1_500_000
 
 def html(record: Record) -> str:
     """One study as a self-contained HTML page, the same bytes for the same record."""
-    return render("record.html", title=record.title, **_context(record))
+    return render("record.html", title=record.title, **context(record))
 
 
 def fragment(record: Record) -> str:
     """The inside of `html`, for a page that brings its own frame and `styles()`."""
-    return part("record_body.html", **_context(record))
+    return part("record_body.html", **context(record))
 
 
 def index(records: Sequence[Record], href: Callable[[Record], str] | None = None) -> str:
@@ -121,7 +121,8 @@ def _json(value: Any) -> str:
     return json.dumps(visible_all(value), ensure_ascii=False, default=str)
 
 
-def _context(record: Record) -> dict[str, Any]:
+def context(record: Record) -> dict[str, Any]:
+    """What the template of a record is filled with."""
     by_condition, shared = numbers.artifacts_of(record)
     inside = record.model_dump_json()
     return {
@@ -162,7 +163,7 @@ def _column(record: Record, name: str) -> dict[str, Any]:
 def _figure(key: str, chart: Mapping[str, Any], number: int) -> dict[str, Any]:
     title, subtitle = svg.heading(chart)
     figure: dict[str, Any] = {"key": key, "title": title or numbers.label(key), "subtitle": subtitle, "chart": chart}
-    figure |= {"wide": None, "narrow": None, "fault": None, "table": _chart_table(chart)}
+    figure |= {"wide": None, "narrow": None, "fault": None, "table": chart_table(chart)}
     try:
         figure["wide"] = svg.draw(chart, f"c{number}")
         if svg.fits_phone(chart):
@@ -172,7 +173,8 @@ def _figure(key: str, chart: Mapping[str, Any], number: int) -> dict[str, Any]:
     return figure
 
 
-def _chart_table(chart: Mapping[str, Any]) -> dict[str, Any] | None:
+def chart_table(chart: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The values of a chart as a table; None where it has none inside."""
     rows = charts.chart_rows(chart)
     if not rows:
         return None

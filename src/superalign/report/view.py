@@ -14,9 +14,22 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
+import superalign
 from superalign.report import page
+from superalign.report.files import file_name
 
-STYLES = ("transcript.css", "research.css", "units/units.css", "site/site.css")
+STYLES = (
+    "transcript.css",
+    "research.css",
+    "units/units.css",
+    "site/site.css",
+    "site/judge.css",
+    "site/games.css",
+    "site/units.css",
+    "site/campaigns.css",
+    "site/runs.css",
+    "site/label.css",
+)
 SECTIONS = (("", "Home"), ("runs", "Runs"), ("boards", "Leaderboards"), ("campaigns", "Campaigns"), ("judge", "Judge"))
 """The navigation: first part of the address, and what it is called."""
 
@@ -39,16 +52,17 @@ Link = Callable[..., str]
 
 
 def absolute(*parts: str, **query: object) -> str:
-    """Addresses on a server."""
-    path = "/" + "/".join(quote(p, safe="") for p in parts)
+    """Addresses on a server. A part that would be several is named as its file is (`files.file_name`)."""
+    path = "/" + "/".join(quote(file_name(p, "") if set(p) & {"/", "\\"} else p, safe="") for p in parts)
     kept = {k: v for k, v in query.items() if v not in (None, "", False)}
     return path + (f"?{urlencode(kept)}" if kept else "")
 
 
 def framed(view: View, link: Link = absolute, **frame: Any) -> str:
     """The whole page of a view. `frame` may give `styles` and `scripts` (addresses), `person`, `csrf`, `static`."""
-    known = {"person": "", "csrf": "", "static": False, "styles": "", "scripts": (), "json": ""}
-    return page.part("site/frame.html", view=view, link=link, sections=SECTIONS, **known | frame)
+    known = {"person": "", "csrf": "", "static": False, "styles": "", "scripts": (), "json": "", "store": ""}
+    version = superalign.__version__
+    return page.part("site/frame.html", view=view, link=link, sections=SECTIONS, version=version, **known | frame)
 
 
 def fragment(template: str, **context: Any) -> Markup:

@@ -73,6 +73,7 @@ def create(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         if warm:
+            site.library.runs.going()  # the first page is asked for at once
             threading.Thread(target=site.warm, daemon=True, name="reading the store").start()
         yield
 

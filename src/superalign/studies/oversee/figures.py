@@ -78,7 +78,8 @@ def charts(conditions: Sequence[Condition], judged: Mapping[str, Judged]) -> dic
             "y_low": c.numbers["accuracy"].low, "y_high": c.numbers["accuracy"].high,
             "name": c.name, "group": c.labels["series"],
         }
-        for c in scored if c.numbers["judge_tokens"].value is not None and c.numbers["accuracy"].value is not None
+        for c in scored if "judge_tokens" in c.numbers  # a condition that waits for people has none yet
+        if c.numbers["judge_tokens"].value is not None and c.numbers["accuracy"].value is not None
     ]  # fmt: skip
     if points:
         found["frontier"] = draw.scatter(

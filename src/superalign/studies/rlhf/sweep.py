@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from superalign.compute.runs import announce
 from superalign.core.digest import digest
 from superalign.core.errors import Degenerate, SpecError
 from superalign.core.ports import Progress, Store, silent
@@ -38,7 +39,8 @@ class Sweep:
         ground = self._grounds()
         self.labs = [Lab(ground(seed), self.settings, seed, spec.cast, self.steps, self._report) for seed in spec.seeds]
         for text in spec.overseers:
-            labellers.checked(text, self.labs[0].ground.gold is not None)
+            if labellers.checked(text, self.labs[0].ground.gold is not None).name in labellers.RANKED:
+                self.labs[0].labeller(text)  # a mistake shows before anything runs
         if any(arm.ptx for arm in self.arms) and self.labs[0].ground.demonstrations is None:
             raise SpecError("ptx needs text to weigh; name demonstrations (--demonstrations FILE), or leave --ptx at 0")
 
@@ -74,6 +76,7 @@ class Sweep:
                 try:
                     for stage in trial.needs():  # before the arm, whose seconds are its own
                         stage.run(self.steps)
+                    announce(f"{arm.name}, seed {lab.seed}", trial.stage().key(self.steps))
                     outcomes[arm.name].add(lab, trial.stage())
                 except Degenerate as reason:
                     outcomes[arm.name].fail(str(reason))
