@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from superalign.core.errors import UserError
@@ -89,10 +89,10 @@ def act(path: str, do: Callable[[Request, Fields], Response]) -> BaseRoute:
     return Route(path, sent, methods=["POST"])
 
 
-def twin(data: Any) -> Response:
+def twin(data: Any, status: int = 200) -> Response:
     """Values as JSON that every reader takes: ASCII, so that half a character does no harm, null for what is no number,
     and no bracket that anybody could take for a tag."""
-    return Response(json.dumps(_finite(data)).replace("<", "\\u003c"), media_type="application/json")
+    return Response(json.dumps(_finite(data)).replace("<", "\\u003c"), status, media_type="application/json")
 
 
 def _finite(value: Any) -> Any:
@@ -148,7 +148,7 @@ def refused(request: Request, error: Exception) -> Response:
 def failed(request: Request, status: int, message: str) -> Response:
     """An error in words."""
     if request.url.path.endswith(".json"):
-        return JSONResponse({"error": message}, status)
+        return twin({"error": message}, status)
     title = "Not here" if status == 404 else "That did not work"
     return respond(request, View(title, fragment("fault.html", title=title, message=message), {}), status)
 

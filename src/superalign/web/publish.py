@@ -10,6 +10,7 @@ import asyncio
 import html
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -33,8 +34,13 @@ def publish(store: SqlStore, folder: Path, progress: Progress = silent) -> Path:
     interrupted. Raises UserError for a folder that holds something else."""
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / "assets").is_dir())):
         raise UserError(f"{str(folder)!r} holds something else; name a new folder for the site")
-    with asyncio.Runner() as runner:
-        return runner.run(_publish(store, folder, progress))
+
+    def whole() -> Path:
+        with asyncio.Runner() as runner:
+            return runner.run(_publish(store, folder, progress))
+
+    with ThreadPoolExecutor(1) as own:  # whoever calls may have a loop running, as notebooks do
+        return own.submit(whole).result()
 
 
 async def _publish(store: SqlStore, folder: Path, progress: Progress) -> Path:

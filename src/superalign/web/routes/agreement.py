@@ -6,14 +6,14 @@ import math
 import threading
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from superalign.people.agreement import Tally
 from superalign.people.desk import Desk
 from superalign.report.view import View, absolute
 from superalign.report.views import agreement as views
-from superalign.web.page import person, respond
+from superalign.web.page import person, respond, twin
 from superalign.web.routes.judge import find, nameless
 from superalign.web.routes.live import stream
 from superalign.web.site import Site
@@ -36,8 +36,8 @@ def routes(site: Site) -> list[BaseRoute]:
 
     def data(request: Request) -> Response:
         if not person(request):
-            return JSONResponse({"error": "say who you are first: /enter"}, 401)
-        return JSONResponse(show(request, math.inf).data)
+            return twin({"error": "say who you are first: /enter"}, 401)
+        return twin(show(request, math.inf).data)
 
     def follow(request: Request) -> Response:
         tally = tallies.of(find(site, request))

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from superalign.people import forms
@@ -26,7 +26,7 @@ from superalign.report.view import View, absolute
 from superalign.report.views import judge as views
 from superalign.report.views.feedback import Graded, feedback, score
 from superalign.report.views.judge import Filled, Kind, Sitting
-from superalign.web.page import Fields, NotHere, act, back, look, person, respond
+from superalign.web.page import Fields, NotHere, act, back, look, person, respond, twin
 from superalign.web.routes.live import stream
 from superalign.web.safety import csrf
 from superalign.web.site import Site
@@ -307,9 +307,9 @@ def _named(path: str, show: Show) -> list[BaseRoute]:
 
     def data(request: Request) -> Response:
         if not person(request):
-            return JSONResponse({"error": "say who you are first: /enter"}, 401)
+            return twin({"error": "say who you are first: /enter"}, 401)
         found = show(request)
-        return found if isinstance(found, Response) else JSONResponse(found.data)
+        return found if isinstance(found, Response) else twin(found.data)
 
     return [Route(f"{path}.json", data, methods=["GET"]), Route(path, html, methods=["GET"])]
 
