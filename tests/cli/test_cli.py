@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from superalign.core.registry import KINDS
-from tests.studies.test_w2s import same
+from tests.studies.test_w2s import kept, same
 
 SMALL = [
     "w2s", "--task", "digits", "--weak", "linear:pool=2:C=1", "--strong", "random-features:width=200:C=.3",
     "--methods", "xent,hard+xent", "--seeds", "2", "--sizes", "weak_train=60,transfer=200,validation=60,test=200",
 ]  # fmt: skip
+TINY = [*SMALL[:7], "--methods", "xent", "--seeds", "1", "--sizes", SMALL[-1]]
 
 
 def test_help_of_every_command_has_an_example(superalign: Any) -> None:
@@ -79,7 +78,7 @@ def test_a_study_from_the_first_call_to_the_report(superalign: Any, tmp_path: Pa
 
 def test_the_default_store_is_the_projects_folder(superalign: Any, tmp_path: Path) -> None:
     (tmp_path / ".superalign").mkdir()
-    assert superalign(*SMALL, "--json")[0] == 0
+    assert superalign(*TINY, "--json")[0] == 0
     assert (tmp_path / ".superalign" / "store.sqlite").is_file()
     assert len(json.loads(superalign("runs", "--json")[1])) == 1
 
@@ -156,7 +155,7 @@ def test_out_of_memory_says_what_to_lower(superalign: Any, tmp_path: Path) -> No
 
 
 def test_a_report_on_a_full_disk_leaves_nothing_half_written(superalign: Any, tmp_path: Path) -> None:
-    assert superalign(*SMALL, "--store", "s.sqlite", "--json")[0] == 0
+    assert superalign(*TINY, "--store", "s.sqlite", "--json")[0] == 0
     code, _, err = superalign("report", "--store", "s.sqlite", "--out", "s.sqlite/r.html")
     assert code == 2
     assert "s.sqlite" in err
@@ -175,18 +174,7 @@ def test_a_newer_store_is_refused(superalign: Any, tmp_path: Path) -> None:
     assert "upgrade" in err
 
 
-def kept(path: Path) -> int:
-    """How many artifacts a store holds by now."""
-    if not path.exists():
-        return 0
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as reader:
-            return int(reader.execute("SELECT count(*) FROM superalign_artifacts").fetchone()[0])
-    except sqlite3.OperationalError:  # the tables are not there yet
-        return 0
-
-
-def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_run_that_goes_on(superalign: Any, tmp_path: Path) -> None:
     """SIGINT in the middle: exit code 130, a word on how to go on, and the same numbers in the end."""
     # workers of a parallel test run ignore SIGINT, and what they start inherits that
     script = (
@@ -204,7 +192,6 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "The same command goes on from here" in err
     assert "Traceback" not in err
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    fresh = [*command[:-3], "--store", "t.sqlite", "--json"]
-    whole = subprocess.run(fresh, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert same(json.loads(done.stdout), json.loads(whole.stdout))
+    done, whole = (superalign(*SMALL, "--store", store, "--json") for store in ("s.sqlite", "t.sqlite"))
+    assert "of 12 steps to run" in done[2]
+    assert same(json.loads(done[1]), json.loads(whole[1]))

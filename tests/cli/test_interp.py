@@ -30,9 +30,10 @@ def small(tmp_path: Path) -> list[str]:
             "--window", "8", "--context", "32", "--store", "s.sqlite"]  # fmt: skip
 
 
-def test_the_planted_world(superalign: Any, tmp_path: Path) -> None:
+def test_the_planted_world(superalign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Explanations recover what was planted, from its own directions; random directions score and recover nothing."""
-    command = ["interp", "--world", "planted", "--seeds", "1", "--tokens", "20000", "--store", "s.sqlite"]
+    monkeypatch.setattr("superalign.studies.interp.planted.STEPS", 500)  # of 1,500
+    command = ["interp", "--world", "planted", "--seeds", "1", "--tokens", "12000", "--store", "s.sqlite"]
     code, out, _ = superalign(*command, "--dry-run")
     assert code == 0
     assert "the world 'planted' in 1 seed, about 20 s" in out

@@ -15,7 +15,7 @@ from superalign.core.steps import Steps
 from superalign.core.transcript import key_of
 from superalign.core.types import Ask, Item, Message, Pending, Reply
 from superalign.models.labels import Labels
-from superalign.models.mlp import Mlp, manifold_mlp, mlp
+from superalign.models.mlp import Mlp, mlp
 from superalign.models.replay import Replay
 from superalign.models.scripted import Scripted
 from superalign.models.text import bow, ngram
@@ -155,13 +155,6 @@ class TestMlpOfThreeClasses(VectorContract):
 
     def make_model(self) -> Trainable:
         return mlp(inputs=self.points, steps=STEPS, choices=("a", "b", "c"), width=8, batch=16)
-
-
-class TestManifoldMlp(VectorContract):
-    width = 128
-
-    def make_model(self) -> Trainable:
-        return manifold_mlp(inputs=self.points, steps=STEPS, choices=CHOICES)
 
 
 def broken(answers: list[tuple[int, Reply]]) -> type[ModelContract]:

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from superalign.core.errors import ModelError
+from superalign.core.ports import Trainable
 from superalign.core.random import stream
 from superalign.core.steps import Steps, decode, encode
 from superalign.core.types import Item
 from superalign.models.head import softmax
 from superalign.models.mlp import MANIFOLD, Mlp, backward, count, descend, forward, initial, layers, manifold_mlp, mlp
 from superalign.models.vectors import linear
+from tests.contract.test_model import VectorContract
 
 Array = np.ndarray[Any, Any]
 CHOICES = ("no", "yes")
@@ -176,6 +178,13 @@ def test_the_pretrained_model_is_fine_tuned_whole_and_keeps_its_features() -> No
     assert not np.array_equal(fitted.state()["weights0"], layers(start, (128, *MANIFOLD))[0][0])
     assert 0.85 < right(weak) < 0.935
     assert right(fitted) > right(weak) + 0.005
+
+
+class TestManifoldMlp(VectorContract):
+    width = 128
+
+    def make_model(self) -> Trainable:
+        return manifold_mlp(inputs=self.points, steps=STEPS, choices=CHOICES)
 
 
 def test_initial_weights_have_the_scale_of_their_fan_in() -> None:

@@ -52,6 +52,16 @@ def test_a_chart_is_plain_json_with_one_copy_of_its_rows(name: str) -> None:
     assert not any("data" in layer and len(layer["data"]["values"]) > 2 for layer in chart["layer"])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_chart_is_what_vega_lite_takes(name: str) -> None:
+    import altair
+
+    altair.LayerChart.from_dict(all_charts()[name], validate=True)
+    broken = all_charts()[name] | {"layer": [{"mark": "no such mark"}]}
+    with pytest.raises(altair.utils.schemapi.SchemaValidationError):
+        altair.LayerChart.from_dict(broken, validate=True)
+
+
 def test_the_same_rows_give_the_same_chart() -> None:
     assert json.dumps(charts.forest(ROWS, "Forest")) == json.dumps(all_charts()["forest"])
 

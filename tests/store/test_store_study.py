@@ -14,7 +14,7 @@ from tests.studies.test_w2s import same
 def test_a_study_does_not_care_which_database_keeps_it(postgres: str, tmp_path: Path) -> None:
     values = {
         "source": {"task": "digits"}, "weak": "linear:pool=2:C=1", "strong": "random-features:width=100:C=.3",
-        "methods": ["xent"], "seeds": 2, "sizes": {"weak_train": 60, "transfer": 150, "validation": 60, "test": 150},
+        "methods": ["xent"], "seeds": 1, "sizes": {"weak_train": 60, "transfer": 150, "validation": 60, "test": 150},
     }  # fmt: skip
     spec = validate(W2S, values)
     with open_store(postgres) as shared, open_store(tmp_path / "own.sqlite") as own:

@@ -308,7 +308,7 @@ def test_a_plan_says_what_is_there(tmp_path: Path) -> None:
 def test_the_compiled_transformer(tmp_path: Path) -> None:
     """Features that are coordinates are found as neurons, rotated ones are not; the ablation score knows the truth."""
     with open_store(tmp_path / "s.sqlite") as store:
-        record = interp(validate(Interp, {"world": "compiled", "seeds": [0], "tokens": 12000}), store)
+        record = interp(validate(Interp, {"world": "compiled", "seeds": [0], "tokens": 8000}), store)
     assert len(record.conditions) == 9
     for basis in ("aligned", "rotated"):
         true = f"true-directions/{basis}"

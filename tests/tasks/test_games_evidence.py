@@ -93,7 +93,7 @@ def test_facts_are_read_as_they_are_written_and_checked_word_for_word(facts: dic
 
 
 @pytest.mark.parametrize("facts, quotes, n, alone, verified, invented", [
-    (10, 3, 2000, 0.687, 0.771, 0.070),
+    (10, 3, 1000, 0.687, 0.771, 0.070),
     (10, 6, 600, 0.786, 0.885, 0.001),
     (20, 6, 600, 0.686, 0.772, 0.016),
 ])  # fmt: skip

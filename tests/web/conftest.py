@@ -14,7 +14,6 @@ from superalign.store import open_store
 from superalign.store.sql import SqlStore
 from superalign.web.app import create
 from superalign.web.server import serving
-from tests.browser import browser as browser
 
 Serve = Callable[..., str]
 Visit = Callable[..., Any]

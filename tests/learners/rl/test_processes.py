@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from superalign.core.errors import SpecError
 from superalign.learners.rl.overseers import program
@@ -75,43 +74,6 @@ def test_where_one_process_fails_all_stop_and_the_run_goes_on_from_there() -> No
     alone = several.run("grpo", Watching())
     assert all(np.abs(trained.state()[name] - value).max() < 2e-5 for name, value in alone.items())
     assert kinds == ["started", "iteration", "checkpoint", "iteration", "iteration"]  # once, and from where it stopped
-
-
-def test_shares_cover_a_batch_and_keep_groups_together() -> None:
-    shares = [Ranks(rank, 3).mine(14, 4) for rank in range(3)]
-    assert [share.tolist() for share in shares] == [[0, 1, 2, 3, 12, 13], [4, 5, 6, 7], [8, 9, 10, 11]]
-    assert Ranks(1, 2).mine(5).tolist() == [1, 3]
-
-
-def test_alone_nothing_is_sent() -> None:
-    part, weight = torch.ones(2, 3), torch.nn.Parameter(torch.ones(2))
-    alone = Ranks()
-    assert alone.whole(part, 2) is part
-    assert (alone.any(True), alone.any(False)) == (True, False)
-    alone.add([weight])
-    alone.follow([weight])
-    assert weight.grad is None
-    assert weight.tolist() == [1, 1]
-
-
-def test_what_no_process_has_a_gradient_for_keeps_none() -> None:
-    """Else weight decay would move it. A group of one process stands for two, of which the other has nothing."""
-    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
-    try:
-        held = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
-        held[0].grad = torch.tensor([1.0, 2.0])
-        group = Ranks(0, 2)
-        group.add(held)
-        assert held[0].grad.tolist() == [1, 2]
-        assert held[1].grad is None
-        part = torch.nn.Parameter(torch.ones(2, 1))
-        full = group.whole(part, 3)
-        assert full.tolist() == [[1], [0], [1]]
-        (full * torch.tensor([[1.0], [2.0], [3.0]])).sum().backward()  # type: ignore[no-untyped-call]
-        assert part.grad is not None
-        assert part.grad.tolist() == [[1], [3]]
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 def test_every_process_needs_a_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
