@@ -55,10 +55,11 @@ def test_a_chart_is_plain_json_with_one_copy_of_its_rows(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_chart_is_what_vega_lite_takes(name: str) -> None:
     import altair
+    from jsonschema import ValidationError
 
     altair.LayerChart.from_dict(all_charts()[name], validate=True)
     broken = all_charts()[name] | {"layer": [{"mark": "no such mark"}]}
-    with pytest.raises(altair.utils.schemapi.SchemaValidationError):
+    with pytest.raises(ValidationError, match="was expected"):
         altair.LayerChart.from_dict(broken, validate=True)
 
 
