@@ -6,6 +6,7 @@ Artifacts never change, so what was read under a key stays true; only the index 
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections import OrderedDict
@@ -179,10 +180,13 @@ class Library:
         return self.opened(key, what, large, read)
 
     def _open(self, key: Hashable, read: Callable[[], Any], done: threading.Event) -> None:
+        gc.disable()  # nothing of it is a cycle, and looking for some among millions of objects stops every page for 1 s
         try:
             value = read()
         except Exception as error:  # raised where it is asked for
             value = error
+        finally:
+            gc.enable()
         with self._lock:
             self._opened[key] = value
             while len(self._opened) > OPENED:
