@@ -54,9 +54,35 @@ def read(fields: Fields, question: Question) -> Answer:
     return {**answer, **({"notes": notes} if notes else {}), **({"survey": survey} if survey else {})}
 
 
+def fields_of(answer: Answer) -> dict[str, list[str]]:
+    """The inverse of `read`: the fields of a form that is filled in with an answer."""
+    names = ("choice", "text", "rating", "claims", "better", "notes")
+    found: dict[str, list[str]] = {k: [str(answer[k])] for k in names if k in answer}
+    if "probs" in answer:
+        found["confidence"] = [f"{100 * answer['probs'][answer['choice']]:.6g}"]
+    for name in ("rank", "rating", "flag"):
+        for k, value in enumerate(answer.get(f"{name}s", ())):
+            found[f"{name}-{k}"] = list(map(str, value)) if isinstance(value, list) else [str(value)]
+    if "flaws" in answer:
+        found["flaws"] = [json.dumps(answer["flaws"])]
+    return found | {f"survey-{k}": [v] for k, v in answer.get("survey", {}).items()}
+
+
+def check(answer: Answer, question: Question) -> None:
+    """Raise FormError for an answer that does not fit the question's form: a run could make nothing of it."""
+    try:
+        read(fields_of(answer), question)
+        reply([answer], question)
+        fits = len(answer.get("probs", question.choices)) == len(question.choices)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        fits = False
+    if not fits:
+        raise FormError(f"the answer does not fit the form {question.form!r} of this question; fill it in again")
+
+
 def reply(answers: Sequence[Answer], question: Question) -> Reply:
-    """What one or several people's answers say as a reply: mean probabilities, mean ranks and ratings, the choice of
-    most (the first of equals), the first of texts."""
+    """What one or several people's answers say as a reply: mean probabilities, mean ranks (and each) and ratings, the
+    choice of most (the first of equals), the first of texts."""
     return _REPLY[question.form](answers, question)
 
 
@@ -117,6 +143,8 @@ def _read_rank(fields: Fields, question: Question) -> Answer:
 def _reply_rank(answers: Sequence[Answer], question: Question) -> Reply:
     ranks = [sum(column) / len(answers) for column in zip(*(a["ranks"] for a in answers), strict=True)]
     body: Answer = {"ranks": ranks}
+    if len(answers) > 1:
+        body["each"] = [a["ranks"] for a in answers]
     rated = [a["ratings"] for a in answers if "ratings" in a]
     if rated:
         body["ratings"] = [sum(column) / len(rated) for column in zip(*rated, strict=True)]

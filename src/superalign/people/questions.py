@@ -8,6 +8,7 @@ from typing import Any
 
 from superalign.core.digest import digest
 from superalign.core.types import Ask, Message
+from superalign.protocols.floor import SPEECHES
 
 ROLES = {"labeller": "rank", "critique-rater": "critique", "explanation-rater": "explanation"}
 """Roles with a form of their own. Any other role gets `belief` for the item's own choices, `choice` for others (say,
@@ -24,7 +25,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 @dataclass(frozen=True, slots=True)
 class Question:
     """One question at a desk. `call` is the key of the call, `thread` the game it belongs to as far as an ask
-    tells (item, order of the answers, sample), `want` how many people are to answer it."""
+    tells (item, order of the answers, sample, first speech), `want` how many people are to answer it. `answers` are the item's as
+    they are shown; `choices` are what this question is answered with (say, continue or end)."""
 
     call: str
     form: str
@@ -36,6 +38,7 @@ class Question:
     choices: tuple[str, ...] = ()
     parts: Mapping[str, Any] = field(default_factory=dict)
     want: int = 1
+    answers: tuple[str, ...] = ()
 
     @property
     def first_line(self) -> str:
@@ -48,12 +51,19 @@ def question_of(call: str, ask: Ask, want: int = 1) -> Question:
     """The question that puts an ask to people."""
     item, form = ask.item, form_of(ask)
     parts = {k: item.info[k] for k in PARTS.get(form, ()) if k in item.info} if item is not None else {}
-    of = [call] if item is None else [item.id, item.choices, ask.sample]  # every turn of a game has the same ones
+    # every turn of a game has the same ones; other conditions on the item are other games, told by who spoke first
+    of = [call] if item is None else [item.id, item.choices, ask.sample, _opening(ask)]
     thread = digest(*of)[:16]
     return Question(
         call, form, ask.role, thread, item.id if item is not None else "", item.prompt if item is not None else "",
-        ask.messages, ask.choices, parts, want,
+        ask.messages, ask.choices, parts, want, item.choices if item is not None else (),
     )  # fmt: skip
+
+
+def _opening(ask: Ask) -> str:
+    """The first speech of a hearing; empty for other games."""
+    found = (SPEECHES.search(m.content) for m in ask.messages if m.role == "user")
+    return next((match[0] for match in found if match is not None), "")
 
 
 def form_of(ask: Ask) -> str:
@@ -73,6 +83,7 @@ def to_row(question: Question) -> dict[str, Any]:
         "item": question.item, "prompt": question.prompt,
         "messages": [[m.role, m.content] for m in question.messages], "choices": list(question.choices),
         "parts": dict(question.parts), "want": question.want,
+        "answers": list(question.answers),
     }  # fmt: skip
 
 
@@ -81,5 +92,5 @@ def of_row(row: Mapping[str, Any]) -> Question:
     return Question(
         row["call"], row["form"], row["role"], row["thread"], row["item"], row["prompt"],
         tuple(Message(role, content) for role, content in row["messages"]), tuple(row["choices"]), row["parts"],
-        row["want"],
+        row["want"], tuple(row["answers"]),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -24,11 +24,11 @@ from superalign.protocols.speech import hear
 from superalign.studies.oversee.cast import is_judge
 from superalign.studies.oversee.concession import conceded
 from superalign.studies.oversee.conditions import Contest
+from superalign.studies.oversee.parked import Held, Judgments, waits
 from superalign.studies.oversee.rehearsal import PER_TOKEN
 from superalign.studies.oversee.setting import SPLIT
 
 Bools = NDArray[np.bool_]
-WAITING, FAILED = "waiting", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,16 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Where games are played: the task, how often, and what was said before; `referee` reads speeches for concession."""
+    """Where games are played: the task, how often, and what was said before; `referee` reads speeches for concession.
+    `held` remembers games while others wait, and those about `idle` items are not played again."""
 
     task: Task
     seeds: tuple[int, ...]
     swap: bool
     transcript: Transcript
     referee: Model | None = None
+    held: Held | None = None
+    idle: Collection[str] = ()
 
 
 def run(contest: Contest, table: Table, progress: Progress) -> tuple[dict[str, Any], bytes, bool]:
@@ -103,8 +106,8 @@ def run(contest: Contest, table: Table, progress: Progress) -> tuple[dict[str, A
     """
     task = table.task
     seated = list(contest.games(task.items(SPLIT), table.seeds, table.swap))
-    judgments = play(contest.rules, contest.chairs, seated, table.transcript, progress)
-    waiting = [j.verdict.abstained or "" for j in judgments if (j.verdict.abstained or "").startswith(WAITING)]
+    judgments = _played(contest, seated, table, progress)
+    waiting = [j.verdict.abstained for j in judgments if waits(j)]
     if waiting:
         raise Degenerate(
             f"{len(waiting)} of {len(judgments)} games are {waiting[0]}; the same command goes on from here"
@@ -131,6 +134,17 @@ def run(contest: Contest, table: Table, progress: Progress) -> tuple[dict[str, A
     }
     broken = any(reply.failure is not None for j in judgments for _, reply in j.calls)
     return value, archive, not broken
+
+
+def _played(contest: Contest, seated: Sequence[tuple[Item, Seat]], table: Table, progress: Progress) -> list[Judgment]:
+    """The judgments of all games, of which those that are over need no playing only looked up."""
+    known: Judgments = {} if table.held is None else table.held.known(table.idle)
+    left = [k for k in range(len(seated)) if k not in known]
+    found = play(contest.rules, contest.chairs, [seated[k] for k in left], table.transcript, progress)
+    judgments = known | dict(zip(left, found, strict=True))
+    if table.held is not None:
+        table.held.keep(judgments)
+    return [judgments[k] for k in range(len(seated))]
 
 
 def _silent(judgment: Judgment) -> str:

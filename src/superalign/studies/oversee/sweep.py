@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from superalign.core.digest import digest
-from superalign.core.errors import Degenerate, ModelError
+from superalign.core.errors import Degenerate, ModelError, SpecError
 from superalign.core.ports import Model, Progress, Store, silent
 from superalign.core.registry import Ref, build, sources
-from superalign.core.spec import Record
+from superalign.core.spec import Audit, Record
 from superalign.core.steps import Steps, decode, encode
 from superalign.core.study import Plan, Planned, Study, finish
 from superalign.core.transcript import Transcript
@@ -21,10 +21,15 @@ from superalign.models.flawed import Flawed
 from superalign.studies.oversee import control, gaps
 from superalign.studies.oversee.cast import speaker, takes
 from superalign.studies.oversee.conditions import CEILING, Casting, Contest, contests, pairs
+from superalign.studies.oversee.feedback import PURPOSE, Feedback, is_person, with_people
+from superalign.studies.oversee.parked import Parked
 from superalign.studies.oversee.play import Finished, Table, finished, run
 from superalign.studies.oversee.rehearsal import Recorded, Tally, rehearse
-from superalign.studies.oversee.setting import prepared
+from superalign.studies.oversee.setting import SPLIT, prepared
 from superalign.studies.oversee.spec import Oversee
+
+if TYPE_CHECKING:
+    from superalign.studies.oversee.record import Results
 
 VERSION = 1  # of a condition's value; bump it when what is computed from its games changes
 STEP = "oversee-games"
@@ -52,6 +57,12 @@ class Sweep:
             self.tournament = pairs(spec, self.contests, self.setting, self.casting) if spec.tournament else {}
             self.gaps = gaps.contests(self.setting, self.casting) if spec.gaps else []
         self.referee = self.model(speaker(spec.concession)) if spec.concession else None
+        if self.referee is not None and is_person(self.referee):
+            raise SpecError(f"--concession {spec.concession}: a referee reads every speech of every game; name a model")
+        people = [contest for contest in self.everything() if with_people(contest)]
+        self.feedback = Feedback(self.setting.task, people, spec.seeds, spec.swap)
+        self.parked = Parked([item.id for item in self.setting.items])
+        self._last: tuple[dict[str, str], Record] | None = None
 
     @cached_property
     def id(self) -> str:
@@ -113,7 +124,10 @@ class Sweep:
             if self.store is None or self.store.get(value["archive"]) is not None:
                 return finished(value), value["archive"]
         start = time.perf_counter()
-        table = Table(self.setting.task, self.spec.seeds, self.spec.swap, self.transcript, self.referee)
+        task, held = self.setting.task, self.feedback.games(contest)
+        table = Table(
+            task, self.spec.seeds, self.spec.swap, self.transcript, self.referee, held, self.parked.idle
+        )  # fmt: skip
         value, archive, final = run(contest, table, progress)
         value |= {"archive": f"games/{digest(archive)[:32]}", "seconds": time.perf_counter() - start}
         if self.store is not None:
@@ -134,8 +148,22 @@ class Sweep:
         return Plan(steps, (*self.setting.notes, *self._cost(left, len(todo))))
 
     def run(self, progress: Progress = silent) -> Record:
-        """Play what is not in the store and put the record together."""
-        from superalign.studies.oversee.record import Results, record_of
+        """Play what is not in the store and put the record together.
+
+        While people are waited for, a record of the same finished conditions is not put together again: its intervals
+        take 1.5 s for 300 items, which the next turn of a debate would wait for.
+        """
+        from superalign.studies.oversee.record import record_of
+
+        with self.parked.run():
+            played = self._played(progress)
+        if not (self.parked.waiting and self._last is not None and self._last[0] == played.archives):
+            self._last = (played.archives, record_of(self, played))
+        return self._with_feedback(self._last[1])
+
+    def _played(self, progress: Progress) -> Results:
+        """Every condition's games, or why there are none."""
+        from superalign.studies.oversee.record import Results
 
         todo = list(self.everything())
         played = Results()
@@ -150,7 +178,16 @@ class Sweep:
                     raise
                 played.failures[contest.name] = str(reason)  # nobody asked for it: without it PGR is undefined
         progress("conditions", len(todo), len(todo))
-        return record_of(self, played)
+        return played
+
+    def _with_feedback(self, record: Record) -> Record:
+        """The record, after judges were told what was right about the items that are through."""
+        if self.feedback.contests:
+            self.feedback.give(self.transcript)
+        if not self.feedback.given:
+            return record
+        told = Audit(door="truth", split=SPLIT, purpose=PURPOSE, n=len(self.feedback.given))
+        return record.model_copy(update={"audit": (*record.audit, told)})
 
     def _refs(self) -> list[Ref]:
         return [self.setting.judge, self.setting.agent, *self.setting.named.values()]

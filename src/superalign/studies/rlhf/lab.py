@@ -78,6 +78,7 @@ class Lab:
         self.steps, self.progress = steps, progress
         self._stages: dict[str, Stage] = {}
         self._models: dict[str, RewardModel] = {}
+        self._judges: dict[str, Labeller] = {}
 
     @property
     def sampling(self) -> Sampling:
@@ -192,8 +193,8 @@ class Lab:
     def labeller(self, text: str) -> Labeller:
         """An overseer by its reference."""
         ref = labellers.checked(text, self.ground.gold is not None)
-        if ref.name == "judge":
-            return labellers.judge(ref, self.ground, self.cast, self.steps)
+        if ref.name == "judge" or ref.name in labellers.RANKED:
+            return self._cast(text)
         sharp = self.settings.labels.sharpness
         if ref.name == "weak":
             model = self.reward_model(GOLD, ref.options["n"], ref.options.get("width"))
@@ -203,6 +204,17 @@ class Lab:
             return labellers.gold(ref, self.ground.gold, self.unit()[1], sharp)
         scores = labellers.own(ref)
         return labellers.gold(parse("own"), scores, self.spread(text, scores)[1], sharp)
+
+    def _cast(self, text: str) -> Labeller:
+        """Made once: models are loaded, and a desk is read from its beginning."""
+        if text not in self._judges:
+            ref = parse(text)
+            self._judges[text] = (
+                labellers.judge(ref, self.ground, self.cast, self.steps)
+                if ref.name == "judge"
+                else labellers.ranking(ref, self.cast, self.seed, self.steps)
+            )
+        return self._judges[text]
 
     def reward(self, text: str) -> Overseer:
         """An overseer as a reward, in standard deviations."""
@@ -234,7 +246,7 @@ class Lab:
         recipe: dict[str, Any] = {"overseer": self.identity_of(text), "samples": stage.key(self.steps)}
         recipe |= {"labels": asdict(how)}
         recipe |= {"reference": self.reference().key(self.steps)}
-        soft = how.soft or parse(text).name in ("judge", "weak")
+        soft = how.soft or parse(text).name in labellers.SOFT
         if soft:
             recipe["soft"] = True
 
@@ -243,7 +255,8 @@ class Lab:
             judged = compared(self.labeller(text).compares, value["prompts"], value["responses"])
             given = judged if soft else judged.sampled(derive(self.seed, "rlhf/labels"))
             found = {"left": given.left, "right": given.right, "p": given.p, "dropped": given.dropped}
-            found |= {"gap": judged.gap if np.isfinite(judged.gap) else None}
+            asked_twice = parse(text).name not in labellers.RANKED  # a ranking is shown in one order
+            found |= {"gap": judged.gap if asked_twice and np.isfinite(judged.gap) else None}
             if self.ground.gold is not None:
                 truth = overseers.score(self.ground.gold, judged.asked, judged.answered)
                 apart = truth[given.left] - truth[given.right]
@@ -299,7 +312,7 @@ class Lab:
     def identity_of(self, text: str) -> dict[str, Any]:
         """What an overseer's judgments depend on."""
         found: dict[str, Any] = {"overseer": text, "sharpness": self.settings.labels.sharpness}
-        if text.startswith("judge"):
+        if text.startswith(("judge", "labeller")):
             found["cast"] = self.cast
         if text.startswith("weak"):
             ref = labellers.checked(text, True)

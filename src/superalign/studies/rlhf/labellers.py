@@ -1,4 +1,4 @@
-"""Who supervises: gold, a noisy or biased one, a weak reward model, a judge of debates, a program of one's own.
+"""Who supervises: gold, a noisy or biased one, a weak reward model, a judge of debates, people, a program of one's own.
 
 `gold`                          the truth of the world, whose preferences are sigmoid(3 * difference / sd)
 `gold:noise=.3`                 its label is flipped with that probability
@@ -6,6 +6,8 @@
 `weak:n=64`                     a reward model taught by gold on that many prompts; `width=16` on a smaller body
 `judge:protocol=debate`         a judge of the protocol (`direct`, `debate:rounds=2`, ...), cast by the study; noise and
                                 bias here are the judge's own flaws, in nats
+`human`, `human:team-a:people=2` people at a desk of the store rank the responses to each prompt
+`labeller`                      so does the model that is cast: --cast labeller=MODEL
 `./mine.py:reward`              a function of (prompts, completions) that returns a score each, None to abstain
 """
 
@@ -18,14 +20,24 @@ from typing import Any
 from superalign.core.driver import oversee
 from superalign.core.errors import ModelError, SpecError, nearest
 from superalign.core.registry import Ref, build, find, options_of, parse
+from superalign.core.transcript import Transcript
 from superalign.core.types import Item, Judgment, Overseer, Verdict
 from superalign.learners.rl.overseers import against, by_score, judged, program
 from superalign.models.flawed import Flaw, Flawed
+from superalign.protocols.rank import ROLE
 from superalign.studies.oversee.cast import Chairs, assemble, speaker
+from superalign.studies.oversee.feedback import is_person
 from superalign.studies.rlhf.ground import Ground
+from superalign.studies.rlhf.people import by_ranking, settled
 
-KINDS = ("gold", "weak", "judge")
-OPTIONS = {"gold": ("noise", "bias", "strength"), "weak": ("n", "width")}
+KINDS = ("gold", "weak", "judge", "human", "labeller")
+OPTIONS = {
+    "gold": ("noise", "bias", "strength"), "weak": ("n", "width"), "human": ("people", "checks", "every"), "labeller": (),
+}  # fmt: skip
+RANKED = ("human", "labeller")
+"""Overseers that rank all responses to a prompt at once."""
+SOFT = ("judge", "weak", *RANKED)
+"""Overseers whose labels are their probabilities; those of others are drawn from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +62,7 @@ def checked(text: str, truth: bool) -> Ref:
         return ref
     if ref.name == "rm":
         raise SpecError("rm is what the algorithms optimise, not who labels: type --overseer gold --reward rm")
-    if ref.name not in KINDS or ref.argument:
+    if ref.name not in KINDS or (ref.argument and ref.name != "human"):
         raise SpecError(f"no overseer is written {text!r}; {nearest(ref.name, KINDS)} (or ./file.py:function)")
     if ref.name in ("gold", "weak") and not truth:
         raise SpecError(f"{text!r} needs a gold reward; with a model of your own give --gold ./mine.py:truth")
@@ -111,15 +123,28 @@ def judge(ref: Ref, ground: Ground, cast: dict[str, str], steps: Any) -> Labelle
         raise SpecError(f"nobody is cast to judge {str(ref)!r}; name --cast judge=MODEL (and --cast agent=MODEL)")
     seat = chairs["judge"] if flaw == Flaw() else Flawed(chairs["judge"], flaw)
     rest = {role: model for role, model in chairs.items() if role not in ("judge", "agent")}
-    plays = oversee(assemble(protocol), Chairs(seat, chairs.get("agent", chairs["judge"]), rest))
+    cast_ = Chairs(seat, chairs.get("agent", chairs["judge"]), rest)
+    # what speakers said is kept where people judge: asked anew, it would be another question to them
+    kept = Transcript(steps.store, "calls/rlhf") if any(map(is_person, cast_.values())) else None
+    plays = oversee(assemble(protocol), cast_, kept)
 
     def briefed(items: Sequence[Item]) -> list[Judgment]:
         """Speakers may quote what the ground knows about the pair; the judge does not see it."""
         if ground.sources is None:
-            return plays(items)
-        return plays([replace(i, info={**i.info, "source": ground.sources(i)}) for i in items])
+            return settled(plays(items))
+        return settled(plays([replace(i, info={**i.info, "source": ground.sources(i)}) for i in items]))
 
     return Labeller(briefed)
+
+
+def ranking(ref: Ref, cast: dict[str, str], seed: int, steps: Any) -> Labeller:
+    """People, or the model that is cast as `labeller`, who rank. Raises SpecError where nobody is cast, ModelError for
+    people who cannot be reached."""
+    if ref.name == "labeller" and ROLE not in cast:
+        raise SpecError(f"nobody is cast to label; name --cast {ROLE}=MODEL, or type --overseer human for people")
+    who = ref if ref.name == "human" else speaker(cast[ROLE])
+    model = build("models", who, inputs=None, steps=steps, choices=())
+    return Labeller(by_ranking(model, seed, Transcript(steps.store, "calls/rlhf")))
 
 
 def rescored(overseer: Overseer, change: Callable[[str, float], float]) -> Overseer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -65,6 +65,19 @@ class RLHF(Spec):
         if low:
             raise ValueError(f"{low[0]} is less than {least}")
         return value
+
+    @model_validator(mode="after")
+    def _people(self) -> Self:
+        """People label; they do not score every sample of a training run."""
+        asked = [t for t in self.overseers if t.startswith("human")]
+        if any(t.startswith(("judge", "labeller")) for t in self.overseers):
+            asked += [t for t in self.cast.values() if t.startswith("human")]
+        if asked and "overseer" in self.reward:
+            raise ValueError(
+                f"{asked[0]} cannot be the reward itself: training asks for the score of every sample; type --reward rm,"
+                " and a reward model learns from people's labels"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod
