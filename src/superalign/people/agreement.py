@@ -24,6 +24,7 @@ from superalign.core.ports import Store
 from superalign.core.random import stream
 from superalign.core.spec import Number
 from superalign.people.alpha import Floats, krippendorff
+from superalign.people.checks import passed
 from superalign.people.codes import MEASURES, Measure, chose_first
 from superalign.people.desk import PREFIX, Desk
 from superalign.people.files import SURE
@@ -253,7 +254,7 @@ class _Sums:
             self.chance[first[1]] += sign
         if known.check is not None:
             self.checked += sign
-            self.passed += sign * all(given.answer.get(k) == v for k, v in known.check.items())
+            self.passed += sign * passed(given.answer, known.check)
         if known.truth is not None and "probs" in given.answer:
             p = given.answer["probs"][known.truth]
             _keep(self.logs, math.log(min(max(p, 1 - SURE), SURE)), sign)
