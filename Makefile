@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 THREADS ?= $(shell nproc 2>/dev/null || echo 2)
+# One more than cores: tests wait for browsers, servers and processes two fifths of their time.
+WORKERS ?= $(shell expr $(THREADS) + 1)
 
 .PHONY: demo test lint bench docs acceptance clean
 
@@ -10,7 +12,7 @@ demo: $(VENV)/.ready
 	$(BIN)/superalign demo --out reports
 
 test: $(VENV)/.ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(THREADS) --dist loadfile --ignore=tests/real --ignore=tests/acceptance
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/real --ignore=tests/acceptance
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -23,6 +25,7 @@ bench: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/w2s.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/oversight.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ratings.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/web.py
 
 docs: $(VENV)/.ready
 	$(BIN)/python docs/generate.py

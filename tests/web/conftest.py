@@ -53,7 +53,7 @@ def visit(browser: Any) -> Iterator[Visit]:
             viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
         )
         contexts.append(context)
-        page = context.new_page()
+        page = patient(context.new_page())
         page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda e: complaints.append(str(e)))
         if person:
@@ -67,6 +67,34 @@ def visit(browser: Any) -> Iterator[Visit]:
     for context in contexts:
         context.close()
     assert not complaints, complaints
+
+
+LOOKS = (
+    "inner_text",
+    "input_value",
+    "is_checked",
+    "get_attribute",
+    "eval_on_selector",
+    "eval_on_selector_all",
+    "evaluate",
+)
+
+
+def patient(page: Any) -> Any:
+    """The page, whose keys are pressed and whose parts are read once its scripts have run."""
+
+    def after_load(do: Callable[..., Any]) -> Callable[..., Any]:
+        def done(*arguments: Any, **options: Any) -> Any:
+            page.wait_for_load_state()
+            return do(*arguments, **options)
+
+        return done
+
+    keyboard = page.keyboard
+    keyboard.press = after_load(keyboard.press)
+    for name in LOOKS:
+        setattr(page, name, after_load(getattr(page, name)))
+    return page
 
 
 class Session:

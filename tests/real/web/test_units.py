@@ -101,6 +101,7 @@ def test_ten_thousand_units_as_one_types(url: str, visit: Any) -> None:
     second = page.locator("a.to").nth(1).inner_text()
     page.keyboard.press("Enter")
     page.wait_for_selector(f"h1 >> text={second}")
+    page.wait_for_load_state()  # keys are heard from then on
     assert "2 of " in page.inner_text("nav.walk")
     page.keyboard.press("j")
     page.wait_for_selector("nav.walk >> text=3 of ")

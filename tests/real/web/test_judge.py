@@ -26,6 +26,7 @@ from superalign.protocols.room import listed
 from superalign.protocols.template import template
 from superalign.store.sql import SqlStore
 from superalign.studies.oversee.spec import Oversee
+from tests.web.conftest import patient
 
 SHEET = template("debate", "", INTERACTIVE)
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)>\u202e\u200b'
@@ -154,7 +155,7 @@ def opened(browser: Any) -> Iterator[Any]:
 
     def go(url: str, person: str, **options: Any) -> Any:
         contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
+        page = patient(contexts[-1].new_page())
         page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda e: complaints.append(str(e)))
         page.goto(f"{url}/enter?then=/judge/people")
