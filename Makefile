@@ -11,8 +11,9 @@ WORKERS ?= $(shell expr $(THREADS) + 1)
 demo: $(VENV)/.ready
 	$(BIN)/superalign demo --out reports
 
+# Compiled files are kept even where PYTHONDONTWRITEBYTECODE is set: hundreds of short processes would compile everything.
 test: $(VENV)/.ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/real --ignore=tests/acceptance
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/real --ignore=tests/acceptance
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

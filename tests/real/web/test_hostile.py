@@ -82,8 +82,16 @@ def pages(full: tuple[SqlStore, Path]) -> Iterator[tuple[str, dict[str, str]]]:
     """The page of that store, and the text of everything that can be reached on it."""
     with serving(create(full[0], warm=False)) as server:
         someone = Session(server.url, "<b onmouseover=alert(1)>Eve</b>")
-        yield server.url, dict(everywhere(someone))
+        before = lengths(full[0])
+        found = dict(everywhere(someone))
+        assert lengths(full[0]) == before  # whoever looks changes nothing
+        yield server.url, found
         someone.client.close()
+
+
+def lengths(store: SqlStore) -> dict[str, int]:
+    """How many events each stream holds."""
+    return {name: sum(1 for _ in store.read(name)) for name in store.streams()}
 
 
 def everywhere(start: Any) -> Iterator[tuple[str, str]]:
