@@ -27,6 +27,7 @@ class Server:
         self.host, self.port = host, int(found[1])
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
+        app.state.ending = lambda: self._server.should_exit
 
     @property
     def url(self) -> str:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
+
+import httpx
 
 from superalign.compute.runs import INDEX, announce, live
 from superalign.store.sql import SqlStore
@@ -84,3 +91,21 @@ def test_followers_hear_of_changes_and_of_the_end(store: SqlStore, serve: Any, s
     assert "event: over" in someone.get(f"/events/run/{ended}").text
     assert time.monotonic() - began < 5
     assert someone.get("/events/run/none").status_code == 404
+
+
+def test_ctrl_c_ends_the_server_while_somebody_follows(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "superalign", "serve", "--port", "0", "--store", str(tmp_path / "s.sqlite")]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        found = re.search(r"http://\S+", server.stdout.readline())
+        assert found is not None
+        with httpx.stream("GET", f"{found[0]}/events/runs", timeout=30) as answer:
+            lines = answer.iter_lines()
+            assert next(lines).startswith("retry")
+            server.send_signal(signal.SIGINT)
+            assert "event: over" not in list(lines)  # a page asks again, and finds the next server
+        _, said = server.communicate(timeout=30)
+    finally:
+        server.kill()
+    assert (server.returncode, said) == (130, "")

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from superalign.compute.replica import Replica
 from superalign.compute.runs import Run
@@ -95,6 +96,17 @@ class Told:
             self.events.append(row)
 
 
+class Events(StreamingResponse):
+    """Server-sent events, which end when the server is about to: it waits for every answer that is under way."""
+
+    ending: Callable[[], bool] = staticmethod(lambda: False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        self.ending = getattr(scope["app"].state, "ending", self.ending)
+        await super().__call__(scope, receive, send)
+
+
 def stream(look_: Callable[[], T], over: Callable[[T], bool]) -> Response:
     """A stream of server-sent events: `changed` whenever `look_` gives another value, `over` at the end."""
 
@@ -103,6 +115,8 @@ def stream(look_: Callable[[], T], over: Callable[[T], bool]) -> Response:
         yield "retry: 1000\n\n"
         while not over(before):
             await asyncio.sleep(EVERY)
+            if answer.ending():
+                return  # without a word: the browser asks again, and finds the next server
             now = await run_in_threadpool(look_)
             quiet += EVERY
             if now != before:
@@ -113,4 +127,5 @@ def stream(look_: Callable[[], T], over: Callable[[T], bool]) -> Response:
                 yield ": still here\n\n"
         yield "event: over\ndata:\n\n"
 
-    return StreamingResponse(events(), media_type="text/event-stream")
+    answer = Events(events(), media_type="text/event-stream")
+    return answer
