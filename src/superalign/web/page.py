@@ -81,12 +81,18 @@ def act(path: str, do: Callable[[Request, Fields], Response]) -> BaseRoute:
     async def sent(request: Request) -> Response:
         async with request.form(max_files=0, max_fields=FIELDS) as form:
             fields = {name: [v for v in form.getlist(name) if isinstance(v, str)] for name in form}
-        given = request.headers.get("x-csrf") or next(iter(fields.pop("csrf", ())), "")
+        given = request.headers.get("x-csrf") or first(fields, "csrf")
+        fields.pop("csrf", None)
         if forged(request, given):
             raise HTTPException(403, "this form is out of date; open the page again and send it once more")
         return await run_in_threadpool(do, request, fields)
 
     return Route(path, sent, methods=["POST"])
+
+
+def first(fields: Fields, name: str) -> str:
+    """The first value of a field; empty where there is none."""
+    return next(iter(fields.get(name, ())), "")
 
 
 def twin(data: Any, status: int = 200) -> Response:

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from superalign.core.errors import UserError
 from superalign.report.view import View, absolute
 from superalign.report.views import entrance
-from superalign.web.page import Fields, act, back, look, person, respond
+from superalign.web.page import Fields, act, back, first, look, person, respond
 from superalign.web.safety import csrf, entered, fingerprint
 from superalign.web.site import Site
 
@@ -28,16 +28,16 @@ def routes(site: Site) -> list[BaseRoute]:
 
     def come_in(request: Request, fields: Fields) -> Response:
         if not entered(request, site.token):
-            given = _one(fields, "token")
+            given = first(fields, "token")
             if not hmac.compare_digest(given.encode(), site.token.encode()):
                 return respond(
                     request, show(request, "that is not the token; the server printed it when it started"), 403
                 )
             request.session["entered"] = fingerprint(site.token)
-        name = named(_one(fields, "person"))
+        name = named(first(fields, "person"))
         if name:
             request.session["person"] = name
-        return back(local(_one(fields, "then") or "/"))
+        return back(local(first(fields, "then") or "/"))
 
     return [*look("/enter", show), act("/enter", come_in)]
 
@@ -54,7 +54,3 @@ def local(address: str) -> str:
     """An address on this page; `/` for any other."""
     fine = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
     return address if fine else "/"
-
-
-def _one(fields: Fields, name: str) -> str:
-    return next(iter(fields.get(name, ())), "")

@@ -47,10 +47,7 @@ def routes(site: Site) -> list[BaseRoute]:
         return views.games(record, shown, absolute)
 
     def game(request: Request) -> View:
-        record, index = opened(site, request)
-        place = index.find(request.path_params["game"])
-        if place is None:
-            raise NotHere(f"no game {request.path_params['game']!r} in {record.id}")
+        record, index, place = chosen(site, request)
         played, item = index.games[place]
         query = _query(request)
         return views.game(record, played, item, index.around(place, query), absolute)
@@ -131,6 +128,15 @@ def opened(site: Site, request: Request) -> tuple[Record, Index]:
     keys = tuple(sorted(key for name, key in record.artifacts.items() if name.startswith("games/")))
     what, large = f"The games of {record.id} are read once", size(site, keys) > LARGE
     return record, site.library.opened(("games", keys), what, large, lambda: Index(archives(record, site.store)))
+
+
+def chosen(site: Site, request: Request) -> tuple[Record, Index, int]:
+    """A record, its games, and the place of the one that the address names. Raises NotHere, and Reading."""
+    record, index = opened(site, request)
+    place = index.find(request.path_params["game"])
+    if place is None:
+        raise NotHere(f"no game {request.path_params['game']!r} in {record.id}")
+    return record, index, place
 
 
 def size(site: Site, keys: Sequence[str]) -> int:

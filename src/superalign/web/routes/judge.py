@@ -26,7 +26,7 @@ from superalign.report.view import View, absolute
 from superalign.report.views import judge as views
 from superalign.report.views.feedback import Graded, feedback, score
 from superalign.report.views.judge import Filled, Kind, Sitting
-from superalign.web.page import Fields, NotHere, act, back, look, person, respond, twin
+from superalign.web.page import Fields, NotHere, act, back, first, look, person, respond, twin
 from superalign.web.routes.live import stream
 from superalign.web.safety import csrf
 from superalign.web.site import Site
@@ -126,12 +126,12 @@ class Room:
 
     def next(self, request: Request, fields: Fields) -> Response:
         """Give out a question."""
-        desk, only = find(self.site, request), _one(fields, "only")
+        desk, only = find(self.site, request), first(fields, "only")
         return nameless(request) or self._onward(desk, person(request), only)
 
     def answer(self, request: Request, fields: Fields) -> Response:
         """Keep an answer and go on; where it cannot be read, the form again with what is wrong."""
-        desk, who, call, only = *self._asked(request), _one(fields, "only")
+        desk, who, call, only = *self._asked(request), first(fields, "only")
         if (to_entrance := nameless(request)) is not None:
             return to_entrance
         at = sitting(request, desk, only)
@@ -147,10 +147,10 @@ class Room:
 
     def skip(self, request: Request, fields: Fields) -> Response:
         """Leave a question to others and go on."""
-        desk, who, call, only = *self._asked(request), _one(fields, "only")
+        desk, who, call, only = *self._asked(request), first(fields, "only")
         if (to_entrance := nameless(request)) is not None:
             return to_entrance
-        desk.skip(who, call, _one(fields, "why")[:500])
+        desk.skip(who, call, first(fields, "why")[:500])
         entry = desk.ask(lambda queue: coming(queue, who, only))
         if entry is None or who in entry.skipped:
             return back(_address(desk, "waiting", only=only))
@@ -158,7 +158,7 @@ class Room:
 
     def undo(self, request: Request, fields: Fields) -> Response:
         """Take the last answer back and show its question, filled in."""
-        desk, only = find(self.site, request), _one(fields, "only")
+        desk, only = find(self.site, request), first(fields, "only")
         if (to_entrance := nameless(request)) is not None:
             return to_entrance
         try:
@@ -316,10 +316,6 @@ def _named(path: str, show: Show) -> list[BaseRoute]:
 
 def _only(request: Request) -> str:
     return request.query_params.get("only", "")
-
-
-def _one(fields: Fields, name: str) -> str:
-    return next(iter(fields.get(name, ())), "")
 
 
 def _address(desk: Desk, *parts: str, **query: object) -> str:

@@ -8,8 +8,8 @@ from starlette.routing import BaseRoute, Route
 
 from superalign.report import page, transcript
 from superalign.report.files import file_name
-from superalign.web.page import NotHere, whole
-from superalign.web.routes.games import opened
+from superalign.web.page import whole
+from superalign.web.routes.games import chosen
 from superalign.web.site import Site
 
 
@@ -21,10 +21,7 @@ def routes(site: Site) -> list[BaseRoute]:
         return download(page.html(record), file_name(record.id))
 
     def game(request: Request) -> Response:
-        record, index = opened(site, request)
-        place = index.find(request.path_params["game"])
-        if place is None:
-            raise NotHere(f"no game {request.path_params['game']!r} in {record.id}")
+        record, index, place = chosen(site, request)
         played, item = index.games[place]
         return download(transcript.html(played, item, record.id), file_name(played.id))
 
